@@ -1,0 +1,132 @@
+//! The store's promise. One contract suite (`tests/stores.rs`) runs over every implementation.
+
+use super::id::SessionKey;
+use super::record::{Client, Record};
+use crate::clock::Timestamp;
+use async_trait::async_trait;
+use std::sync::Arc;
+
+pub mod memory;
+
+mod json;
+
+pub use memory::MemoryStore;
+
+/// Keeps records. Every operation is bounded in time by the implementation itself; none of them panics.
+///
+/// - `create` refuses a taken key; it is the only operation that inserts.
+/// - `load` never returns an expired record as live.
+/// - `update` and `touch` change only what exists, is not expired and is the version seen: else [`Updated::Stale`] or [`Updated::Gone`].
+/// - `remove` is final and idempotent.
+/// - *Unavailable* is never reported as *absent*.
+#[async_trait]
+pub trait SessionStore: Send + Sync + 'static {
+    /// Inserts a record under a fresh key. [`StoreError::Taken`] if the key exists, even if expired.
+    async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError>;
+
+    /// Reads one record.
+    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError>;
+
+    /// Replaces the record if it is live at `now` and still the version `seen`.
+    async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError>;
+
+    /// Moves `expires` forward (never back) and notes the use; the data and the revision stay.
+    async fn touch(&self, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> Result<Updated, StoreError>;
+
+    /// Removes the record for good; whether there was one.
+    async fn remove(&self, key: &SessionKey) -> Result<bool, StoreError>;
+
+    /// Removes every record of a user, by index; how many there were.
+    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError>;
+
+    /// The live records of a user, by index.
+    async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError>;
+
+    /// What the start-up line says of this store: kind and place, never a password.
+    fn describe(&self) -> String;
+}
+
+/// What a key leads to.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A live record, and the version to name when changing it.
+    Live(Arc<Record>, Version),
+    /// A record that has expired and is still there; only its times are of use.
+    Expired(Arc<Record>),
+    /// Nothing.
+    Absent,
+}
+
+/// The version of a record that a reader saw; opaque outside the stores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// The revision seen; `None` when the record has no such field (a Node app's).
+    pub(crate) revision: Option<u64>,
+    /// The stored `session` value as read, where writers exist that never raise the revision.
+    pub(crate) session: Option<Arc<[u8]>>,
+}
+
+/// What became of an `update` or a `touch`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Updated {
+    /// It is stored.
+    Done,
+    /// Somebody else changed the record first: read it again.
+    Stale,
+    /// The record is no more (or has expired): nothing was written, and nothing will bring it back.
+    Gone,
+}
+
+/// A use of a session that changes none of its data.
+#[derive(Clone, Debug)]
+pub struct Touch {
+    /// The new end of life; `None` leaves a record that never expires as it is.
+    pub expires_at: Option<Timestamp>,
+    /// Now.
+    pub updated_at: Timestamp,
+    /// Who used it.
+    pub client: Option<Client>,
+}
+
+/// Which operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Load,
+    Update,
+    Touch,
+    Remove,
+    RemoveAll,
+    List,
+}
+
+/// Whether a failed write may have happened all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Surely not.
+    No,
+    /// Perhaps: read back before trying again.
+    Unknown,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached, is too slow, or refuses. Never means that a record is absent.
+    #[error("the session store is unavailable during {during:?} (applied: {applied:?})")]
+    Unavailable {
+        during: Operation,
+        applied: Applied,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// `create` met an existing key.
+    #[error("the session key is taken")]
+    Taken,
+    /// The record is larger than the store can hold.
+    #[error("the session is larger than the store can hold")]
+    TooLarge,
+    /// The record is there but cannot be understood; it is kept for a human to look at.
+    #[error("the stored session is unreadable: {reason}")]
+    Unreadable { reason: String },
+}
