@@ -1,0 +1,402 @@
+//! Writing: begin, change, renew, log in, end. Every promise about concurrency is kept in this file.
+//!
+//! Only the create of a fresh id inserts; every other write names the version that it read. On `Stale` the change is applied again to
+//! the reloaded record, on `Gone` it is dropped, on an unknown outcome the random mark of the write tells what happened.
+
+use super::changes::{Changes, Circumstances, CookieOrder, Dropped, Event, Outcome, Patch};
+use super::data::Data;
+use super::id::{Handle, SessionId, SessionKey, hex};
+use super::lifecycle::Rolling;
+use super::record::{Moved, Record, StoredCookie, WriteToken};
+use super::sessions::{Keep, Session, Sessions, Visitor};
+use super::store::{Applied, Found, StoreError, Updated, Version};
+use super::{changes::End, sessions::Unset};
+use crate::clock::Timestamp;
+use std::sync::Arc;
+
+/// A change is tried again on a reloaded record at most this often.
+const MOST_TRIES: usize = 16;
+
+type Committed = Result<Outcome, Arc<StoreError>>;
+
+/// What became of a compare-and-swap.
+enum Swap {
+    Done,
+    Stale(Session),
+    Gone,
+}
+
+impl Sessions {
+    /// Applies an answer's changes. Runs to its end even if the caller goes away; `Err` is the store's refusal: tell the visitor nothing.
+    pub async fn commit(self: &Arc<Self>, visitor: Visitor, changes: Changes, at: Circumstances) -> Committed {
+        if let Some(outcome) = self.without_writing(&visitor, &changes, &at) {
+            return Ok(outcome);
+        }
+        let sessions = self.clone();
+        let task = tokio::spawn(async move { sessions.write(visitor, changes, &at).await });
+        // The task is never aborted; if it panicked, the outcome is unknown and the visitor is told nothing.
+        task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
+    }
+
+    /// The common case: an answer without changes to a session that needs no refreshing.
+    fn without_writing(self: &Arc<Self>, visitor: &Visitor, changes: &Changes, at: &Circumstances) -> Option<Outcome> {
+        if !changes.is_empty() {
+            return None;
+        }
+        match visitor {
+            Visitor::Known(session) => self.idle_use(session, at),
+            _ if self.options.save_uninitialized && at.cookie_possible => None,
+            _ => Some(Outcome::quiet(Event::None)),
+        }
+    }
+
+    fn idle_use(self: &Arc<Self>, session: &Session, at: &Circumstances) -> Option<Outcome> {
+        let lifecycle = &self.options.lifecycle;
+        let now = self.now();
+        let Some(id) = &session.id else { return Some(Outcome::quiet(Event::Resumed)) };
+        let ages = lifecycle.rolling == Rolling::Auto && at.touch && lifecycle.is_cookie_aging(&session.record, now);
+        if self.options.resave || session.resign || ages {
+            return None;
+        }
+        let event = if at.touch && self.touch_later(session, at) { Event::Touched } else { Event::Resumed };
+        let rolls = lifecycle.rolling == Rolling::Always && at.touch && at.cookie_possible;
+        let cookie = if rolls { self.cookie(id, &session.record, at, now) } else { CookieOrder::Keep };
+        Some(Outcome { cookie, event })
+    }
+
+    async fn write(self: &Arc<Self>, visitor: Visitor, mut changes: Changes, at: &Circumstances) -> Committed {
+        if changes.max_age.is_some_and(|length| length.is_zero()) {
+            changes.end = changes.end.or(Some(End::This));
+        }
+        if changes.patches.contains(&Patch::Null) {
+            match self.options.unset {
+                Unset::Destroy => changes.end = changes.end.or(Some(End::This)),
+                Unset::Keep => return Ok(Outcome::quiet(if matches!(visitor, Visitor::Known(_)) { Event::Resumed } else { Event::None })),
+            }
+        }
+        if let Some(end) = changes.end {
+            return self.end(&visitor, end, at.secure).await;
+        }
+        match visitor {
+            Visitor::Known(session) if session.id.is_none() && changes.login.is_none() => {
+                Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))
+            }
+            Visitor::Known(session) => self.change(*session, &changes, at).await,
+            Visitor::Stranger | Visitor::Lapsed(_) => self.begin(&changes, at).await,
+            Visitor::Unreachable { error, .. } if !changes.is_empty() => Err(error),
+            Visitor::Unreachable { .. } => Ok(Outcome::quiet(Event::None)),
+        }
+    }
+
+    /// A session for somebody who has none. Data that stays empty begins nothing, unless `save_uninitialized`.
+    async fn begin(&self, changes: &Changes, at: &Circumstances) -> Committed {
+        let now = self.now();
+        let mut record = self.blank(now);
+        apply(&mut record, changes);
+        self.sign_in(&mut record, changes.login.as_deref(), now);
+        if record.data.is_empty() && record.user.is_none() && !self.options.save_uninitialized {
+            return Ok(Outcome::quiet(Event::None));
+        }
+        if !at.cookie_possible {
+            tracing::warn!("no session begun: its cookie is Secure or has another path, so this visitor's browser would not keep it");
+            return Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie)));
+        }
+        if record.data.size() > self.options.max_bytes {
+            return Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge)));
+        }
+        let event = if record.user.is_some() { Event::LoggedIn } else { Event::Started };
+        let (id, _, record) = self.create(record, at, now).await?;
+        Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event })
+    }
+
+    /// Changes a known session: in place, or by a successor when it gets a new id.
+    async fn change(&self, mut session: Session, changes: &Changes, at: &Circumstances) -> Committed {
+        for _ in 0..MOST_TRIES {
+            let now = self.now();
+            let mut record = Record::clone(&session.record);
+            apply(&mut record, changes);
+            let user = match &self.options.user_from {
+                Some(path) if changes.login.is_none() => record.data.text_at(path),
+                _ => changes.login.clone().or_else(|| record.user.clone()),
+            };
+            let logs_in = changes.login.is_some() || user.as_deref() != session.user();
+            if record.data.size() > self.options.max_bytes {
+                return Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge)));
+            }
+            let swap = if logs_in {
+                self.log_in(&session, changes, user.as_deref(), at, now).await?
+            } else if changes.renew {
+                self.renew(&session, record, at, now).await?
+            } else {
+                self.change_in_place(&session, record, at, now).await?
+            };
+            match swap {
+                Ok(outcome) => return Ok(outcome),
+                Err(reloaded) => session = reloaded,
+            }
+        }
+        Ok(Outcome::quiet(Event::Dropped(Dropped::Contended)))
+    }
+
+    async fn change_in_place(
+        &self,
+        session: &Session,
+        mut record: Record,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        let Some(id) = &session.id else { return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))) };
+        let modified = record.data != session.record.data || record.max_age != session.record.max_age;
+        if !modified && !self.options.resave && !session.resign && !self.options.lifecycle.is_cookie_aging(&session.record, now) {
+            // A patch that changed nothing is a plain use.
+            return Ok(Ok(self.plain_use(session, at).await));
+        }
+        record.handle = Some(session.handle().clone());
+        let record = self.stamped(record, at, now);
+        let swapped = self.swap(&session.key, session, &record, now).await;
+        let refreshed = match swapped {
+            // An answer that asked for nothing never fails because a refresh did: it is tried again with the next request.
+            Err(_) if !modified => false,
+            Ok(Swap::Stale(reloaded)) if modified => return Ok(Err(reloaded)),
+            Ok(Swap::Gone) => return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone)))),
+            Ok(swap) => matches!(swap, Swap::Done),
+            Err(error) => return Err(error),
+        };
+        let lifetime = self.options.lifecycle.cookie_lifetime(&record, now);
+        let rolling = self.options.lifecycle.rolling;
+        let wanted =
+            session.resign || rolling == Rolling::Always || (refreshed && lifetime.is_some() && (modified || rolling == Rolling::Auto));
+        let cookie = if wanted && at.cookie_possible { self.cookie(id, &record, at, now) } else { CookieOrder::Keep };
+        Ok(Ok(Outcome { cookie, event: if modified { Event::Changed } else { Event::Refreshed } }))
+    }
+
+    async fn plain_use(&self, session: &Session, at: &Circumstances) -> Outcome {
+        let now = self.now();
+        let due = at.touch && self.options.lifecycle.is_touch_due(&session.record, now);
+        if due {
+            self.touch(session, at, now).await;
+        }
+        let rolls = self.options.lifecycle.rolling == Rolling::Always && at.cookie_possible;
+        let cookie = match (&session.id, rolls) {
+            (Some(id), true) => self.cookie(id, &session.record, at, now),
+            _ => CookieOrder::Keep,
+        };
+        Outcome { cookie, event: if due { Event::Touched } else { Event::Resumed } }
+    }
+
+    /// The same session under a new id. The old id leads to it for the grace.
+    async fn renew(
+        &self,
+        session: &Session,
+        mut record: Record,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        if !at.cookie_possible {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
+        }
+        record.handle = Some(session.handle().clone());
+        self.succeed(session, record, self.options.lifecycle.renew_grace.unwrap_or_default(), Event::Renewed, true, at, now).await
+    }
+
+    /// A new session for a new user, or for the same one again: new id, new handle, the old id dead at once.
+    async fn log_in(
+        &self,
+        session: &Session,
+        changes: &Changes,
+        user: Option<&str>,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        if !at.cookie_possible {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
+        }
+        let mut record = self.blank(now);
+        record.data = match (session.user(), user) {
+            (None, _) => self.kept(&session.record.data),
+            (Some(before), Some(now)) if before == now => session.record.data.clone(),
+            (Some(_), None) => session.record.data.clone(),
+            (Some(_), Some(_)) => Data::default(),
+        };
+        apply(&mut record, changes);
+        self.sign_in(&mut record, changes.login.as_deref(), now);
+        // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the old one.
+        let needs_old = changes.login.is_none();
+        self.succeed(session, record, std::time::Duration::ZERO, Event::LoggedIn, needs_old, at, now).await
+    }
+
+    /// Insert the successor, then swap the old record into a pointer to it; if that matches nothing, the successor goes again.
+    #[expect(clippy::too_many_arguments, reason = "one step of two callers")]
+    async fn succeed(
+        &self,
+        session: &Session,
+        record: Record,
+        grace: std::time::Duration,
+        event: Event,
+        needs_old: bool,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        let (id, key, record) = self.create(record, at, now).await?;
+        let pointer = Record {
+            data: Data::default(),
+            user: None,
+            handle: None,
+            expires_at: Some(now.plus(grace)),
+            moved: Some(Moved { to: key.clone(), at: now }),
+            ..self.stamped(Record::clone(&session.record), at, now)
+        };
+        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
+        match self.swap(&session.key, session, &pointer, now).await {
+            Ok(Swap::Done) => {
+                if grace.is_zero() {
+                    // The pointer is dead already, so a failure here leaves nothing that opens anything.
+                    let _ = self.store.remove(&session.key).await;
+                }
+                Ok(Ok(outcome))
+            }
+            Ok(Swap::Gone) if !needs_old => Ok(Ok(outcome)),
+            Ok(Swap::Gone) => {
+                self.discard(&key).await;
+                Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))))
+            }
+            Ok(Swap::Stale(reloaded)) => {
+                self.discard(&key).await;
+                Ok(Err(reloaded))
+            }
+            Err(error) => {
+                self.discard(&key).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a successor whose id nobody was told. If that fails it expires by itself.
+    async fn discard(&self, key: &SessionKey) {
+        if let Err(error) = self.store.remove(key).await {
+            tracing::debug!(key = key.short_hash(), %error, "an unused session is left to expire");
+        }
+    }
+
+    async fn create(&self, record: Record, at: &Circumstances, now: Timestamp) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
+        let record = self.stamped(record, at, now);
+        let shared = Arc::new(record.clone());
+        loop {
+            let id = SessionId::generate(self.entropy.as_ref());
+            let key = SessionKey::of(&id, self.options.id_hash);
+            match self.store.create(&key, shared.clone()).await {
+                Ok(()) => return Ok((id, key, record)),
+                Err(StoreError::Taken) => {}
+                Err(error) => return Err(Arc::new(error)),
+            }
+        }
+    }
+
+    /// Compare-and-swap, with an unknown outcome resolved by reading back.
+    async fn swap(&self, key: &SessionKey, session: &Session, record: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+        let shared = Arc::new(record.clone());
+        let first = self.store.update(key, &session.version, shared.clone(), now).await;
+        self.flights.forget(key);
+        match first {
+            Ok(Updated::Done) => Ok(Swap::Done),
+            Ok(Updated::Gone) => Ok(Swap::Gone),
+            Ok(Updated::Stale) => self.reload(key, session, now).await,
+            Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
+                let error = Arc::new(error);
+                match self.store.load(key, now).await {
+                    Ok(Found::Live(found, _) | Found::Expired(found)) if found.last_write == record.last_write => Ok(Swap::Done),
+                    Ok(Found::Live(found, version)) => Ok(Swap::Stale(self.reloaded(session, found, version))),
+                    Ok(Found::Absent | Found::Expired(_)) => Ok(Swap::Gone),
+                    Err(_) => Err(error),
+                }
+            }
+            Err(error) => Err(Arc::new(error)),
+        }
+    }
+
+    async fn reload(&self, key: &SessionKey, session: &Session, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+        match self.store.load(key, now).await.map_err(Arc::new)? {
+            // It was renewed or replaced meanwhile: this id may not change it any more.
+            Found::Live(found, _) if found.moved.is_some() => Ok(Swap::Gone),
+            Found::Live(found, version) => Ok(Swap::Stale(self.reloaded(session, found, version))),
+            Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
+        }
+    }
+
+    fn reloaded(&self, session: &Session, record: Arc<Record>, version: Version) -> Session {
+        self.session(session.id.clone(), session.key.clone(), record, version, session.resign)
+    }
+
+    fn blank(&self, now: Timestamp) -> Record {
+        Record {
+            data: Data::default(),
+            cookie: StoredCookie::default(),
+            max_age: None,
+            user: None,
+            created_at: Some(now),
+            updated_at: None,
+            login_at: None,
+            expires_at: None,
+            revision: 0,
+            last_write: None,
+            handle: Some(Handle::generate(self.entropy.as_ref())),
+            client: None,
+            moved: None,
+        }
+    }
+
+    /// Sets the user of a new session: the app's word, or the configured field's.
+    fn sign_in(&self, record: &mut Record, login: Option<&str>, now: Timestamp) {
+        if let (Some(path), Some(user)) = (&self.options.user_from, login) {
+            record.data.put_text_at(path, user);
+        }
+        record.user = login.map(str::to_owned).or_else(|| self.user_of(record));
+        record.login_at = record.user.is_some().then_some(now);
+    }
+
+    fn kept(&self, data: &Data) -> Data {
+        let mut kept = data.clone();
+        if let Keep::Fields(names) = &self.options.keep_at_login {
+            kept.retain_named(names);
+        }
+        kept
+    }
+
+    /// The record as a full write stores it: times, revision, mark, and the cookie object that Node readers need.
+    fn stamped(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Record {
+        let lifecycle = &self.options.lifecycle;
+        let mut mark = [0; 16];
+        self.entropy.fill(&mut mark);
+        record.created_at = record.created_at.or(Some(now));
+        record.updated_at = Some(now);
+        record.expires_at = lifecycle.expires_at(&record, now);
+        record.user = self.user_of(&record);
+        record.revision += 1;
+        record.last_write = Some(WriteToken(hex(&mark)));
+        record.client = Some(at.client.clone());
+        record.cookie = StoredCookie {
+            original_max_age: record.max_age.or(lifecycle.max_age).and_then(|length| i64::try_from(length.as_millis()).ok()),
+            expires: lifecycle.cookie_lifetime(&record, now).map(|length| now.plus(length)),
+            attributes: self.cookies.of(at.secure).attributes().clone(),
+        };
+        record
+    }
+
+    fn cookie(&self, id: &SessionId, record: &Record, at: &Circumstances, now: Timestamp) -> CookieOrder {
+        let lifetime = self.options.lifecycle.cookie_lifetime(record, now);
+        CookieOrder::Set(self.cookies.of(at.secure).set(&self.keyring.sign(id), lifetime, now))
+    }
+}
+
+fn apply(record: &mut Record, changes: &Changes) {
+    for patch in &changes.patches {
+        if let Patch::Merge(patch) = patch {
+            record.data.merge(patch);
+        }
+    }
+    record.max_age = changes.max_age.or(record.max_age);
+}
+
+fn unavailable(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    StoreError::Unavailable { during: super::store::Operation::Update, applied: Applied::Unknown, source }
+}

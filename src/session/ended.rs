@@ -1,0 +1,79 @@
+//! Sessions that were ended while the store refused: this proxy turns them away from memory until the store has let them go.
+
+use super::id::SessionKey;
+use super::record::Record;
+use crate::clock::Timestamp;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// More than this many unconfirmed ends are not remembered: the answer said that the end was not confirmed.
+const MOST: usize = 100_000;
+
+/// The ends that wait for their store. Empty nearly always, and then asking costs one atomic load.
+#[derive(Debug, Default)]
+pub struct Ended {
+    count: AtomicUsize,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    keys: HashMap<SessionKey, ()>,
+    users: HashMap<String, Timestamp>,
+}
+
+/// One end that the store has not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unconfirmed {
+    /// This session's.
+    Key(SessionKey),
+    /// Those of all sessions of a user that began before the moment.
+    User(String, Timestamp),
+}
+
+impl Ended {
+    /// Remembers; whether there was room.
+    pub fn insert(&self, end: &Unconfirmed) -> bool {
+        let mut waiting = self.lock();
+        if waiting.keys.len() + waiting.users.len() >= MOST {
+            return false;
+        }
+        match end {
+            Unconfirmed::Key(key) => drop(waiting.keys.insert(key.clone(), ())),
+            Unconfirmed::User(user, at) => drop(waiting.users.insert(user.clone(), *at)),
+        }
+        self.recount(&waiting);
+        true
+    }
+
+    /// Forgets, once the store has confirmed.
+    pub fn remove(&self, end: &Unconfirmed) {
+        let mut waiting = self.lock();
+        match end {
+            Unconfirmed::Key(key) => drop(waiting.keys.remove(key)),
+            Unconfirmed::User(user, _) => drop(waiting.users.remove(user)),
+        }
+        self.recount(&waiting);
+    }
+
+    /// Whether this session was ended here.
+    pub fn covers_key(&self, key: &SessionKey) -> bool {
+        self.count.load(Ordering::Acquire) > 0 && self.lock().keys.contains_key(key)
+    }
+
+    /// Whether this record's user ended all their sessions here after it began.
+    pub fn covers_user(&self, user: Option<&str>, record: &Record) -> bool {
+        let Some(user) = user else { return false };
+        self.count.load(Ordering::Acquire) > 0
+            && self.lock().users.get(user).is_some_and(|ended| record.created_at.is_none_or(|began| began <= *ended))
+    }
+
+    fn recount(&self, waiting: &Waiting) {
+        self.count.store(waiting.keys.len() + waiting.users.len(), Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
