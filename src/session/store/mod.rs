@@ -6,10 +6,12 @@ use crate::clock::Timestamp;
 use async_trait::async_trait;
 use std::sync::Arc;
 
+pub mod embedded;
 pub mod memory;
 
 mod json;
 
+pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 
 /// Keeps records. Every operation is bounded in time by the implementation itself; none of them panics.

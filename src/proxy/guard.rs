@@ -1,0 +1,119 @@
+//! Deadlines of a connection: Pingora has none for a whole request head, and none for one that trickles in after an idle time.
+//!
+//! The guard wraps the whole life of a connection and drops it when it is overdue. HTTP/1 only: on HTTP/2 a head is one or a few frames
+//! whose size and time the protocol library bounds.
+
+use super::Proxy;
+use pingora::apps::ServerApp;
+use pingora::protocols::Stream;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a client gets that does not finish its first request head.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\nContent-Length: 35\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nThe request took too long to come.\n";
+
+tokio::task_local! {
+    static CONNECTION: Arc<Connection>;
+}
+
+/// How long a connection may take for a head, and stay idle between two requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    pub head: Duration,
+    pub idle: Duration,
+}
+
+/// Serves connections under [`Deadlines`].
+pub struct Guard {
+    inner: Arc<HttpProxy<Proxy>>,
+    deadlines: Deadlines,
+    h2c: bool,
+}
+
+impl Guard {
+    /// `h2c`: the listener speaks HTTP/2 by prior knowledge too; its HTTP/2 connections have no head deadline here.
+    pub fn new(inner: Arc<HttpProxy<Proxy>>, deadlines: Deadlines, h2c: bool) -> Self {
+        Guard { inner, deadlines, h2c }
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(&self, io: Stream, stop: &ShutdownWatch) {
+        let twin = twin_of(&io);
+        let connection = Arc::new(Connection::new(self.h2c));
+        let served = CONNECTION.scope(connection.clone(), self.inner.process_new(io, stop));
+        tokio::select! {
+            _ = served => {}
+            // Dropping the other branch closes the socket.
+            () = connection.overdue(self.deadlines) => {
+                if connection.requests.load(Ordering::Relaxed) == 0 && let Some(twin) = twin {
+                    // Non-blocking: a client that does not read gets nothing, and nobody waits for it.
+                    let _ = (&twin).write(TOO_SLOW);
+                }
+            }
+        }
+    }
+
+    /// Wakes idle connections so that they close; final.
+    pub async fn cleanup(&self) {
+        self.inner.cleanup().await;
+    }
+}
+
+/// A second handle on the connection's socket, to say one last word on it.
+fn twin_of(io: &Stream) -> Option<std::net::TcpStream> {
+    // SAFETY: the descriptor belongs to `io`, which outlives this borrow.
+    let socket = unsafe { BorrowedFd::borrow_raw(io.as_raw_fd()) };
+    let owned: OwnedFd = socket.try_clone_to_owned().ok()?;
+    Some(owned.into())
+}
+
+/// Where a connection stands.
+struct Connection {
+    began: Instant,
+    /// Milliseconds after `began` when it last began to wait for a head; `BUSY` while a request is served.
+    waiting_since: AtomicU64,
+    requests: AtomicU64,
+}
+
+const BUSY: u64 = u64::MAX;
+
+impl Connection {
+    fn new(h2c: bool) -> Self {
+        Connection { began: Instant::now(), waiting_since: AtomicU64::new(if h2c { BUSY } else { 0 }), requests: AtomicU64::new(0) }
+    }
+
+    async fn overdue(&self, deadlines: Deadlines) {
+        loop {
+            let waiting_since = self.waiting_since.load(Ordering::Relaxed);
+            let patience = if self.requests.load(Ordering::Relaxed) == 0 { deadlines.head } else { deadlines.idle + deadlines.head };
+            let since = if waiting_since == BUSY { Instant::now() } else { self.began + Duration::from_millis(waiting_since) };
+            let due = since + patience;
+            if Instant::now() >= due {
+                return;
+            }
+            tokio::time::sleep_until(due).await;
+        }
+    }
+}
+
+/// Says that a request head is complete on the connection of this task. A no-op on HTTP/2.
+pub fn busy() {
+    let _ = CONNECTION.try_with(|connection| {
+        connection.requests.fetch_add(1, Ordering::Relaxed);
+        connection.waiting_since.store(BUSY, Ordering::Relaxed);
+    });
+}
+
+/// Says that the answer is out and the connection waits for the next head. A no-op on HTTP/2.
+pub fn idle() {
+    let _ = CONNECTION.try_with(|connection| {
+        let now = u64::try_from(connection.began.elapsed().as_millis()).unwrap_or(BUSY - 1);
+        connection.waiting_since.store(now, Ordering::Relaxed);
+    });
+}

@@ -1,0 +1,179 @@
+//! WebSockets, carried by ourselves: Pingora's own tunnel may end right after the 101 when the app answers fast, idles out after a
+//! minute, and cannot be closed from outside.
+
+use bytes::Bytes;
+use pingora::connectors::http::v1::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::v1::client::HttpSession as AppSession;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// A side that takes no bytes for this long is gone.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// Interim answers before the final one; more are not relayed.
+const MOST_INTERIM: usize = 8;
+
+/// The open tunnels, by the session's handle, so that the end of a session ends them.
+#[derive(Default)]
+pub struct Tunnels {
+    open: Mutex<HashMap<u64, Entry>>,
+    next: std::sync::atomic::AtomicU64,
+}
+
+struct Entry {
+    handle: Option<String>,
+    user: Option<String>,
+    close: Arc<Closer>,
+}
+
+/// Asks one tunnel to close.
+#[derive(Default)]
+struct Closer {
+    code: std::sync::atomic::AtomicU16,
+    bell: Notify,
+}
+
+/// An entry in [`Tunnels`], removed when dropped.
+pub struct Ticket {
+    tunnels: Arc<Tunnels>,
+    number: u64,
+    close: Arc<Closer>,
+}
+
+/// RFC 6455 section 7.4.1: the server is going away; the message violates a policy.
+const GOING_AWAY: u16 = 1001;
+const POLICY: u16 = 1008;
+
+impl Tunnels {
+    /// Notes a tunnel that is about to open.
+    pub fn enter(self: &Arc<Self>, handle: Option<String>, user: Option<String>) -> Ticket {
+        let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let close = Arc::new(Closer::default());
+        self.lock().insert(number, Entry { handle, user, close: close.clone() });
+        Ticket { tunnels: self.clone(), number, close }
+    }
+
+    /// Closes the tunnels of an ended session (1008).
+    pub fn close_session(&self, handle: &str) {
+        self.close_where(POLICY, |entry| entry.handle.as_deref() == Some(handle));
+    }
+
+    /// Closes the tunnels of every session of a user (1008).
+    pub fn close_user(&self, user: &str) {
+        self.close_where(POLICY, |entry| entry.user.as_deref() == Some(user));
+    }
+
+    /// Closes all, because the process ends (1001).
+    pub fn close_all(&self) {
+        self.close_where(GOING_AWAY, |_| true);
+    }
+
+    fn close_where(&self, code: u16, chosen: impl Fn(&Entry) -> bool) {
+        for entry in self.lock().values().filter(|entry| chosen(entry)) {
+            entry.close.code.store(code, std::sync::atomic::Ordering::Release);
+            entry.close.bell.notify_one();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Entry>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.tunnels.lock().remove(&self.number);
+    }
+}
+
+/// The app's side of a tunnel whose final head has come but not been passed on.
+pub struct Opened {
+    app: AppSession,
+    /// The app's answer: 101, or a refusal.
+    pub head: ResponseHeader,
+    patience: Duration,
+}
+
+/// Sends the dressed upgrade request and waits for the app's final answer.
+pub async fn open(connector: &Connector, peer: &HttpPeer, request: RequestHeader, patience: Duration) -> Result<Opened> {
+    let (mut app, _) = connector.get_http_session(peer).await?;
+    app.read_timeout = Some(patience);
+    app.write_timeout = Some(WRITE);
+    app.write_request_header(Box::new(request)).await?;
+    for _ in 0..=MOST_INTERIM {
+        app.read_response().await?;
+        let head = app.resp_header().cloned().ok_or_else(|| Error::explain(ErrorType::H1Error, "no response head"))?;
+        if !head.status.is_informational() || head.status == 101 {
+            return Ok(Opened { app, head, patience });
+        }
+    }
+    Error::e_explain(ErrorType::H1Error, "too many interim answers")
+}
+
+impl Opened {
+    /// Passes on an answer that is no upgrade, head and body.
+    pub async fn relay_refusal(mut self, session: &mut Session, head: ResponseHeader) -> Result<()> {
+        session.write_response_header(Box::new(head), false).await?;
+        while let Some(chunk) = timed(self.patience, self.app.read_body_bytes()).await? {
+            session.write_response_body(Some(chunk), false).await?;
+        }
+        session.write_response_body(None, true).await
+    }
+
+    /// Carries frames both ways until a side leaves, both are silent for `idle`, or the session ends. Returns bytes (in, out).
+    pub async fn carry(mut self, session: &mut Session, head: ResponseHeader, idle: Duration, ticket: &Ticket) -> Result<(u64, u64)> {
+        session.set_read_timeout(None);
+        session.set_write_timeout(Some(WRITE));
+        self.app.read_timeout = None;
+        session.write_response_header(Box::new(head), false).await?;
+        self.app.maybe_upgrade_body_writer();
+        let (mut received, mut sent) = (0, 0);
+        let mut silent_until = Instant::now() + idle;
+        loop {
+            tokio::select! {
+                from_client = session.downstream_session.read_body_or_idle(false) => match from_client? {
+                    Some(frames) => {
+                        received += frames.len() as u64;
+                        timed(WRITE, self.app.write_body(&frames)).await?;
+                    }
+                    None => break,
+                },
+                from_app = self.app.read_body_bytes() => match from_app? {
+                    Some(frames) => {
+                        sent += frames.len() as u64;
+                        timed(WRITE, session.downstream_session.write_response_body(frames, false)).await?;
+                    }
+                    None => break,
+                },
+                () = ticket.close.bell.notified() => {
+                    let frame = close_frame(ticket.close.code.load(std::sync::atomic::Ordering::Acquire));
+                    let _ = timed(WRITE, session.downstream_session.write_response_body(frame, false)).await;
+                    break;
+                }
+                () = tokio::time::sleep_until(silent_until) => break,
+            }
+            silent_until = Instant::now() + idle;
+        }
+        self.app.shutdown().await;
+        session.set_keepalive(None);
+        Ok((received, sent))
+    }
+}
+
+/// RFC 6455 section 5.5.1: an unmasked close frame with a status code. Sent between the app's writes, which end at frame borders in
+/// all but pathological cases; a client in the middle of a frame sees the connection end instead.
+fn close_frame(code: u16) -> Bytes {
+    let [high, low] = code.to_be_bytes();
+    Bytes::copy_from_slice(&[0x88, 2, high, low])
+}
+
+async fn timed<T>(limit: Duration, step: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, step).await.unwrap_or_else(|_| Error::e_explain(ErrorType::WriteTimedout, "a WebSocket's other side takes no bytes"))
+}

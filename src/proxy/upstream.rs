@@ -1,0 +1,121 @@
+//! Where a request goes: the servers of an upstream, round robin, names resolved in the background.
+
+use pingora::upstreams::peer::HttpPeer;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Kept-alive connections to an app are given up before Node's own 5 s, lest a POST meet a closing socket.
+const POOLED: Duration = Duration::from_secs(4);
+
+/// An app that takes no bytes for this long is gone.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// Names are looked up again this often.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// One upstream: servers that are as good as each other.
+pub struct Upstream {
+    name: String,
+    tls: bool,
+    servers: Vec<Server>,
+    next: AtomicUsize,
+    /// Keeps this upstream's pooled connections apart from those of others.
+    group: u64,
+}
+
+struct Server {
+    host: String,
+    port: u16,
+    addresses: RwLock<Arc<[SocketAddr]>>,
+}
+
+/// A route's patience with its app.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub connect: Duration,
+    pub read: Duration,
+}
+
+impl Upstream {
+    /// An upstream whose servers are given by host (a name or an address) and port.
+    pub fn new(name: String, tls: bool, servers: Vec<(String, u16)>, group: u64) -> Self {
+        let server = |(host, port): (String, u16)| {
+            let fixed: Vec<SocketAddr> = host.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
+            Server { host, port, addresses: RwLock::new(fixed.into()) }
+        };
+        Upstream { name, tls, servers: servers.into_iter().map(server).collect(), next: AtomicUsize::new(0), group }
+    }
+
+    /// The name in `proxy.toml`, for the log.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many servers there are to try.
+    pub fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// The next server in turn; `None` while no name of any server could be resolved.
+    pub fn peer(&self, patience: Patience) -> Option<HttpPeer> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.servers.len();
+        let (server, address) = (0..count).find_map(|step| {
+            let server = self.servers.get(turn.wrapping_add(step) % count)?;
+            Some((server, *server.read().first()?))
+        })?;
+        let mut peer = HttpPeer::new(address, self.tls, if self.tls { server.host.clone() } else { String::new() });
+        peer.group_key = self.group;
+        peer.options.connection_timeout = Some(patience.connect);
+        peer.options.total_connection_timeout = Some(patience.connect);
+        peer.options.read_timeout = Some(patience.read);
+        peer.options.write_timeout = Some(WRITE);
+        peer.options.idle_timeout = Some(POOLED);
+        Some(peer)
+    }
+
+    /// The upstream's own name, for routes that do not preserve the visitor's `Host`.
+    pub fn authority(&self) -> Option<String> {
+        let server = self.servers.first()?;
+        let default = if self.tls { 443 } else { 80 };
+        Some(if server.port == default { server.host.clone() } else { format!("{}:{}", server.host, server.port) })
+    }
+
+    /// Looks up the names of this upstream's servers, now and then for ever. Ends at once if all are addresses.
+    pub async fn keep_resolved(self: Arc<Self>) {
+        if self.servers.iter().all(Server::is_address) {
+            return;
+        }
+        loop {
+            for server in self.servers.iter().filter(|server| !server.is_address()) {
+                server.resolve(&self.name).await;
+            }
+            tokio::time::sleep(RESOLVE_EVERY).await;
+        }
+    }
+}
+
+impl Server {
+    fn is_address(&self) -> bool {
+        self.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+    }
+
+    fn read(&self) -> Arc<[SocketAddr]> {
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the old addresses if the look-up fails: a resolver that hiccups must not take an app down.
+    async fn resolve(&self, upstream: &str) {
+        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
+            Ok(found) => {
+                // IPv4 first: apps on a laptop often listen on 127.0.0.1 only while `localhost` leads with ::1.
+                let mut found: Vec<SocketAddr> = found.collect();
+                found.sort_by_key(SocketAddr::is_ipv6);
+                *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = found.into();
+            }
+            Err(error) => tracing::warn!(upstream, host = self.host, %error, "could not resolve an upstream's name"),
+        }
+    }
+}

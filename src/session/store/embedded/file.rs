@@ -1,0 +1,164 @@
+//! The file itself: who may open it, what is in it, and the secret that lies beside it.
+
+use crate::secret::Secret;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// "Clkr" in the file's header: `file` and `sqlite3` can tell whose it is.
+const APPLICATION_ID: i32 = 0x436c_6b72;
+
+/// The layout that this version writes. A newer file is refused, an older one is migrated here.
+const LAYOUT: i32 = 1;
+
+/// Older versions may corrupt a file when two connections checkpoint at once (fixed in 3.51.3).
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+const TABLES: &str = "
+    CREATE TABLE sessions (
+        key TEXT PRIMARY KEY, session TEXT NOT NULL, expires INTEGER, created_at INTEGER, updated_at INTEGER, user_id TEXT,
+        login_at INTEGER, handle TEXT, revision INTEGER NOT NULL, last_write TEXT, agent TEXT, address TEXT, max_age INTEGER,
+        moved_to TEXT, moved_at INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sessions_by_user ON sessions (user_id, expires) WHERE user_id IS NOT NULL;
+    CREATE INDEX sessions_by_expiry ON sessions (expires) WHERE expires IS NOT NULL;";
+
+/// Why the file cannot be used. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the session file {path} is in use by another Cloakroom (process {pid}); stop that one, or give this one a path of its own")]
+    InUse { path: PathBuf, pid: String },
+    #[error("could not open the session file {path}: {source}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("could not open the session file {path}: {source}; if it is damaged, move it away or run `sqlite3 {path} .recover`")]
+    Database {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("{path} is a database of another program; name another path")]
+    Foreign { path: PathBuf },
+    #[error("{path} was written by a newer Cloakroom (layout {layout}, this one knows {LAYOUT}); use that version")]
+    Newer { path: PathBuf, layout: i32 },
+    #[error("SQLite {found} is too old: at least 3.51.3 is needed")]
+    OldSqlite { found: &'static str },
+    #[error("could not start the session file's writer: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// An exclusive lock on `<path>.lock`, which holds our process id.
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock, or says who has it.
+    pub fn take(path: &Path) -> Result<Self, OpenError> {
+        let beside = with_suffix(path, ".lock");
+        let failed = |source| OpenError::File { path: beside.clone(), source };
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&beside).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Without the number the message still tells what is wrong.
+                let _ = file.read_to_string(&mut pid);
+                return Err(OpenError::InUse { path: path.to_owned(), pid: pid.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// Opens the connection that writes; makes file and tables if need be.
+pub fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(OpenError::OldSqlite { found: rusqlite::version() });
+    }
+    // Made by us, so that the mode is right before SQLite writes into it; its -wal and -shm take the same mode.
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    made.map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    check_owner(&connection, path)?;
+    prepare(&connection).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(std::time::Duration::from_millis(500))?;
+        connection.pragma_update(None, "cache_size", -2048)?;
+        Ok(connection)
+    };
+    open().map_err(|source| OpenError::Database { path: path.to_owned(), source })
+}
+
+fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let (owner, layout) = (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    match (owner, tables) {
+        (APPLICATION_ID, _) if layout > LAYOUT => Err(OpenError::Newer { path: path.to_owned(), layout }),
+        (APPLICATION_ID, _) | (0, 0) => Ok(()),
+        _ => Err(OpenError::Foreign { path: path.to_owned() }),
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_millis(500))?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    connection.pragma_update(None, "cache_size", -4096)?;
+    let layout: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if layout == 0 {
+        connection
+            .execute_batch(&format!("BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT;"))?;
+    }
+    Ok(())
+}
+
+/// The signing secret for who configured none: 32 random bytes as hex in `<path>.secret`, mode 0600, made at first start.
+pub fn secret_beside(path: &Path, entropy: &dyn crate::random::Entropy) -> io::Result<Secret> {
+    let beside = with_suffix(path, ".secret");
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside) {
+        Ok(mut file) => {
+            let mut bytes = [0; 32];
+            entropy.fill(&mut bytes);
+            let text = crate::session::id::hex(&bytes);
+            file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
+            Ok(Secret::new(text))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let text = fs::read_to_string(&beside)?;
+            match text.trim() {
+                "" => Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{} is empty; remove it, or configure [session] secrets", beside.display()),
+                )),
+                text => Ok(Secret::new(text)),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,158 @@
+//! The store of one machine: a SQLite file, crash-safe, opened by one Cloakroom at a time.
+//!
+//! One thread writes and commits whatever waits in one transaction (group commit, `synchronous=FULL`: acknowledged is durable). Reads
+//! run on blocking threads with connections of their own, so no async worker ever waits for a disk.
+
+mod file;
+mod rows;
+mod writer;
+
+use super::{Applied, Found, Operation, SessionStore, StoreError, Touch, Updated, Version};
+use crate::clock::Timestamp;
+use crate::session::id::SessionKey;
+use crate::session::record::Record;
+use async_trait::async_trait;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+pub use file::{OpenError, secret_beside};
+use writer::Writer;
+
+/// Reads at the same time.
+const READERS: usize = 2;
+
+/// How long an operation may take before it counts as unavailable.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub read: Duration,
+    pub write: Duration,
+}
+
+/// Sessions in a file.
+pub struct EmbeddedStore {
+    path: PathBuf,
+    limits: Limits,
+    writer: Writer,
+    readers: Arc<Readers>,
+    /// Held as long as the store is open.
+    _lock: file::Lock,
+}
+
+struct Readers {
+    permits: Semaphore,
+    connections: Mutex<Vec<Connection>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the file, or makes it (mode 0600). Refuses a file that another process has open, and one that is no store of ours.
+    pub fn open(path: &Path, limits: Limits) -> Result<Self, OpenError> {
+        let lock = file::Lock::take(path)?;
+        let writer = Writer::start(file::open_for_writing(path)?)?;
+        let connections = (0..READERS).map(|_| file::open_for_reading(path)).collect::<Result<Vec<_>, _>>()?;
+        let readers = Arc::new(Readers { permits: Semaphore::new(READERS), connections: Mutex::new(connections) });
+        Ok(EmbeddedStore { path: path.to_owned(), limits, writer, readers, _lock: lock })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        during: Operation,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = self.readers.clone();
+        let reading = async move {
+            // The semaphore is never closed.
+            let _permit = readers.permits.acquire().await.map_err(|closed| unavailable(during, Applied::No, closed))?;
+            let readers = readers.clone();
+            tokio::task::spawn_blocking(move || readers.run(query))
+                .await
+                .map_err(|defect| unavailable(during, Applied::No, defect))?
+                .map_err(|error| unavailable(during, Applied::No, error))
+        };
+        timeout(self.limits.read, reading).await.unwrap_or_else(|late| Err(unavailable(during, Applied::No, late)))
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        during: Operation,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let answer = self.writer.submit(change).map_err(|full| unavailable(during, Applied::No, full))?;
+        match timeout(self.limits.write, answer).await {
+            Ok(Ok(Ok(done))) => Ok(done),
+            Ok(Ok(Err(error))) if is_constraint(&error) => Err(StoreError::Taken),
+            Ok(Ok(Err(error))) if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::TooBig)) => Err(StoreError::TooLarge),
+            Ok(Ok(Err(error))) => Err(unavailable(during, Applied::Unknown, error)),
+            Ok(Err(gone)) => Err(unavailable(during, Applied::Unknown, gone)),
+            Err(late) => Err(unavailable(during, Applied::Unknown, late)),
+        }
+    }
+}
+
+impl Readers {
+    /// Runs with a connection of the pool. There is one for each permit; if one was lost to a panic, the query fails.
+    fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let connection = self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(rusqlite::Error::InvalidQuery)?;
+        let result = query(&connection);
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        result
+    }
+}
+
+fn is_constraint(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation))
+}
+
+fn unavailable(during: Operation, applied: Applied, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable { during, applied, source: Box::new(source) }
+}
+
+#[async_trait]
+impl SessionStore for EmbeddedStore {
+    async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.write(Operation::Create, move |db| rows::insert(db, &key, &record)).await
+    }
+
+    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
+        let key = key.clone();
+        let Some(row) = self.read(Operation::Load, move |db| rows::find(db, &key)).await? else { return Ok(Found::Absent) };
+        let record = Arc::new(row.into_record().map_err(|reason| StoreError::Unreadable { reason })?);
+        let version = Version { revision: Some(record.revision), session: None };
+        Ok(if record.is_live(now) { Found::Live(record, version) } else { Found::Expired(record) })
+    }
+
+    async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
+        let (key, seen) = (key.clone(), seen.clone());
+        self.write(Operation::Update, move |db| rows::update(db, &key, &seen, &record, now)).await
+    }
+
+    async fn touch(&self, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> Result<Updated, StoreError> {
+        let (key, seen, touch) = (key.clone(), seen.clone(), touch.clone());
+        self.write(Operation::Touch, move |db| rows::touch(db, &key, &seen, &touch, now)).await
+    }
+
+    async fn remove(&self, key: &SessionKey) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.write(Operation::Remove, move |db| rows::remove(db, &key)).await
+    }
+
+    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError> {
+        let user = user.to_owned();
+        self.write(Operation::RemoveAll, move |db| rows::remove_all_of(db, &user)).await
+    }
+
+    async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
+        let user = user.to_owned();
+        let rows = self.read(Operation::List, move |db| rows::list(db, &user, now)).await?;
+        let readable = rows.into_iter().filter_map(|(key, row)| Some((key, Arc::new(row.into_record().ok()?))));
+        Ok(readable.collect())
+    }
+
+    fn describe(&self) -> String {
+        format!("the file {}", self.path.display())
+    }
+}

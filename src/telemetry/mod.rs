@@ -1,0 +1,86 @@
+//! What Cloakroom tells its operator: one line per exchange, and little else.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    Text,
+    Json,
+}
+
+/// Starts logging to standard error. Call once; a second call changes nothing.
+///
+/// The server library's own lines hold targets with query strings and, at debug level, heads with cookies: whatever the level, only its
+/// warnings pass. The database driver's are capped likewise.
+pub fn start(level: Level, format: Format) {
+    let library = LevelFilter::from_level(level).min(LevelFilter::WARN);
+    let targets = Targets::new()
+        .with_default(library)
+        .with_target("cloakroom", level)
+        .with_target("access", level);
+    let json = match format {
+        Format::Auto => !std::io::stderr().is_terminal(),
+        Format::Text => false,
+        Format::Json => true,
+    };
+    let registry = tracing_subscriber::registry().with(targets);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // `try_init` also routes the `log` facade of the libraries here.
+    let _ = if json {
+        registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init()
+    } else {
+        registry.with(layer.with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).compact()).try_init()
+    };
+}
+
+/// One exchange, as it is remembered. Never a cookie, a query, a body or a session id.
+#[derive(Debug)]
+pub struct AccessLine<'a> {
+    pub method: &'a str,
+    pub host: &'a str,
+    /// Without the query; visible ASCII, or `-` when it was refused unread.
+    pub path: &'a str,
+    /// 0: the client left without an answer.
+    pub status: u16,
+    pub time: Duration,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub client: &'a str,
+    pub route: &'a str,
+    pub upstream: &'a str,
+    pub handle: &'a str,
+    pub session: &'a str,
+    /// Why the exchange did not go its usual way; empty if it did.
+    pub reason: &'a str,
+}
+
+impl AccessLine<'_> {
+    /// Writes the line.
+    pub fn write(&self) {
+        let millis = self.time.as_micros() as f64 / 1000.0;
+        tracing::info!(
+            target: "access",
+            method = self.method,
+            host = self.host,
+            path = self.path,
+            status = self.status,
+            ms = millis,
+            bytes_in = self.bytes_in,
+            bytes_out = self.bytes_out,
+            client = self.client,
+            route = self.route,
+            upstream = self.upstream,
+            handle = self.handle,
+            session = self.session,
+            reason = self.reason,
+        );
+    }
+}
