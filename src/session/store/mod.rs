@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 pub mod embedded;
 pub mod memory;
+pub mod mongo;
 
 mod json;
 
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
+pub use mongo::MongoStore;
 
 /// Keeps records. Every operation is bounded in time by the implementation itself; none of them panics.
 ///

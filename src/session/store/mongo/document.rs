@@ -1,0 +1,268 @@
+//! Records as documents: connect-mongo's fields, ours beside them, and the filters that keep the promises.
+
+use super::super::{Applied, Found, Operation, StoreError, Touch, Version, json};
+use super::errors::unavailable;
+use super::{Format, values};
+use crate::clock::Timestamp;
+use crate::session::data::{Data, Field};
+use crate::session::id::{Handle, SessionKey};
+use crate::session::record::{Client, Moved, Record, StoredCookie, WriteToken};
+use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Fields of ours that a record may lack.
+const OPTIONAL: [&str; 9] = ["createdAt", "updatedAt", "userId", "loginAt", "handle", "lastWrite", "client", "maxAge", "moved"];
+
+/// How records are written and read.
+#[derive(Clone, Copy, Debug)]
+pub struct Codec {
+    pub format: Format,
+    pub configured_max_age: Option<Duration>,
+}
+
+impl Codec {
+    /// A whole new document.
+    pub fn new_document(&self, key: &SessionKey, record: &Record) -> Document {
+        let mut document = doc! { "_id": key.as_str() };
+        document.extend(self.fields(record, None));
+        document
+    }
+
+    /// `$set` and `$unset`, so that top-level fields of others survive.
+    pub fn update(&self, seen: &Version, record: &Record) -> Result<Document, StoreError> {
+        let before = before(seen)?;
+        let mut set = self.fields(record, before.as_deref());
+        if before.is_some_and(|b| b.get("lastModified").is_ok_and(|found| found.is_some())) {
+            set.insert("lastModified", record.updated_at.map(date));
+        }
+        let gone: Document =
+            OPTIONAL.into_iter().filter(|name| !set.contains_key(name)).map(|name| (name.to_owned(), Bson::from(""))).collect();
+        let mut update = doc! { "$set": set };
+        if !gone.is_empty() {
+            update.insert("$unset", gone);
+        }
+        Ok(update)
+    }
+
+    fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Document {
+        let session = match self.format {
+            Format::Text => Bson::String(json::write(&record.cookie, &record.data)),
+            Format::Document => Bson::Document(sub_document(record, before)),
+        };
+        let mut fields = doc! { "session": session, "revision": i64::try_from(record.revision).unwrap_or(i64::MAX) };
+        let moments = [
+            ("expires", record.expires_at),
+            ("createdAt", record.created_at),
+            ("updatedAt", record.updated_at),
+            ("loginAt", record.login_at),
+        ];
+        fields.extend(moments.into_iter().filter_map(|(name, at)| Some((name.to_owned(), date(at?)))));
+        let texts = [
+            ("userId", record.user.as_deref()),
+            ("handle", record.handle.as_ref().map(Handle::as_str)),
+            ("lastWrite", record.last_write.as_ref().map(|mark| mark.0.as_str())),
+        ];
+        fields.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Bson::from(text?)))));
+        if let Some(client) = &record.client {
+            fields.insert("client", client_document(client));
+        }
+        if let Some(own) = record.max_age {
+            fields.insert("maxAge", i64::try_from(own.as_millis()).unwrap_or(i64::MAX));
+        }
+        if let Some(moved) = &record.moved {
+            fields.insert("moved", doc! { "to": moved.to.as_str(), "at": date(moved.at) });
+        }
+        fields
+    }
+
+    /// Reads a document as hostile data: odd types of optional fields count as missing.
+    ///
+    /// Like connect-mongo's query, a document is alive if `expires` is a future date or missing altogether; any other type is not found.
+    pub fn read(&self, document: &RawDocument, now: Timestamp) -> Result<Found, StoreError> {
+        let expires_at = match value(document, "expires") {
+            None => None,
+            Some(RawBsonRef::DateTime(at)) => Some(Timestamp(at.timestamp_millis())),
+            Some(_) => return Ok(Found::Absent),
+        };
+        let (cookie, data) = match value(document, "session") {
+            Some(RawBsonRef::String(text)) => json::parse(text).map_err(unreadable)?,
+            Some(RawBsonRef::Document(session)) => parse_sub_document(session)?,
+            _ => return Err(unreadable("the session field is missing or of another type")),
+        };
+        let revision = number(value(document, "revision")).and_then(|number| u64::try_from(number).ok());
+        let own = number(value(document, "maxAge"));
+        let configured = self.configured_max_age.and_then(|length| i64::try_from(length.as_millis()).ok());
+        // A Node app marks a session's own lifetime nowhere else; in documents of ours the mark decides.
+        let own = if revision.is_none() { own.or(cookie.original_max_age.filter(|own| Some(*own) != configured)) } else { own };
+        let record = Record {
+            data,
+            cookie,
+            max_age: own.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+            user: text(document, "userId"),
+            created_at: moment(document, "createdAt"),
+            updated_at: moment(document, "updatedAt").or_else(|| moment(document, "lastModified")),
+            login_at: moment(document, "loginAt"),
+            expires_at,
+            revision: revision.unwrap_or(0),
+            last_write: mark_of(document),
+            handle: text(document, "handle").map(Handle::stored),
+            client: client_of(document),
+            moved: moved_of(document),
+        };
+        let version = Version { revision, session: Some(seen_session(document)) };
+        Ok(if record.is_live(now) { Found::Live(Arc::new(record), version) } else { Found::Expired(Arc::new(record)) })
+    }
+}
+
+/// The filter of a compare-and-swap: this key, alive, this revision, and the `session` as read, because Node writers raise no revision.
+pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<Document, StoreError> {
+    let mut filter = doc! { "_id": key.as_str(), "revision": revision(seen), "$or": [{ "expires": { "$exists": false } }, { "expires": { "$gt": date(now) } }] };
+    if let Some(before) = before(seen)?
+        && let Some(session) = value(&before, "session")
+    {
+        let session = Bson::try_from(session).map_err(|error| unavailable(Operation::Update, Applied::No, error))?;
+        filter.insert("session", session);
+    }
+    Ok(filter)
+}
+
+/// The filter of a touch: a pointer is never kept alive.
+pub fn touchable(key: &SessionKey, seen: &Version, now: Timestamp) -> Document {
+    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": { "$exists": false }, "expires": { "$gt": date(now) } }
+}
+
+/// Moves `expires` forward only.
+pub fn touch(touch: &Touch) -> Document {
+    let mut set = doc! { "updatedAt": date(touch.updated_at) };
+    if let Some(client) = &touch.client {
+        set.insert("client", client_document(client));
+    }
+    let mut update = doc! { "$set": set };
+    if let Some(at) = touch.expires_at {
+        update.insert("$max", doc! { "expires": date(at) });
+    }
+    update
+}
+
+/// Whether a document is alive, in connect-mongo's sense.
+pub fn lives(document: &RawDocument, now: Timestamp) -> bool {
+    match value(document, "expires") {
+        None => true,
+        Some(RawBsonRef::DateTime(at)) => at.timestamp_millis() > now.0,
+        Some(_) => false,
+    }
+}
+
+/// The random mark of a document's last write.
+pub fn mark_of(document: &RawDocument) -> Option<WriteToken> {
+    text(document, "lastWrite").map(WriteToken)
+}
+
+/// What a later compare-and-swap must find unchanged, as the bytes of a small document.
+fn seen_session(document: &RawDocument) -> Arc<[u8]> {
+    let mut seen = RawDocumentBuf::new();
+    for name in [cstr!("session"), cstr!("lastModified")] {
+        if let Some(value) = value(document, name.as_str()) {
+            seen.append(name, value);
+        }
+    }
+    seen.as_bytes().into()
+}
+
+fn before(seen: &Version) -> Result<Option<RawDocumentBuf>, StoreError> {
+    let read = seen.session.as_ref().map(|bytes| RawDocumentBuf::from_bytes(bytes.to_vec()));
+    read.transpose().map_err(|error| unavailable(Operation::Update, Applied::No, error))
+}
+
+fn revision(seen: &Version) -> Bson {
+    let exact = seen.revision.and_then(|revision| i64::try_from(revision).ok());
+    exact.map_or_else(|| doc! { "$exists": false }.into(), Bson::Int64)
+}
+
+/// connect-mongo's sub-document. A field whose JSON did not change keeps its stored BSON: dates stay dates.
+fn sub_document(record: &Record, before: Option<&RawDocument>) -> Document {
+    let old = before.and_then(|before| value(before, "session")).and_then(|session| session.as_document());
+    let cookie: Document = json::cookie_members(&record.cookie)
+        .into_iter()
+        .map(|(name, member)| (name.to_owned(), cookie_value(name, &member, record)))
+        .collect();
+    let mut session = doc! { "cookie": cookie };
+    for field in record.data.iter() {
+        let Some(name) = field.name() else { continue };
+        let kept = old.and_then(|old| value(old, name)).filter(|old| values::to_json(*old) == field.json());
+        let bson = kept.and_then(|old| Bson::try_from(old).ok()).unwrap_or_else(|| values::from_json(field.json()));
+        session.insert(name, bson);
+    }
+    session
+}
+
+fn cookie_value(name: &str, member: &serde_json::Value, record: &Record) -> Bson {
+    match name {
+        "expires" => record.cookie.expires.map_or(Bson::Null, date),
+        _ => values::from_json(&member.to_string()),
+    }
+}
+
+fn parse_sub_document(session: &RawDocument) -> Result<(StoredCookie, Data), StoreError> {
+    let (mut cookie, mut data) = (StoredCookie::default(), Data::default());
+    for element in session {
+        let (name, found) = element.map_err(|error| unreadable(&error.to_string()))?;
+        match (name.as_str(), found) {
+            ("cookie", RawBsonRef::Document(stored)) => {
+                cookie.original_max_age = number(value(stored, "originalMaxAge"));
+                cookie.expires = match value(stored, "expires") {
+                    Some(RawBsonRef::DateTime(at)) => Some(Timestamp(at.timestamp_millis())),
+                    Some(RawBsonRef::String(text)) => Timestamp::from_iso(text),
+                    _ => None,
+                };
+            }
+            ("cookie", _) => {}
+            (name, found) => data.put(Field::new(name, values::to_json(found)).ok_or_else(|| unreadable("a field is no JSON"))?),
+        }
+    }
+    Ok((cookie, data))
+}
+
+fn unreadable(reason: impl AsRef<str>) -> StoreError {
+    StoreError::Unreadable { reason: reason.as_ref().to_owned() }
+}
+
+fn value<'a>(document: &'a RawDocument, name: &str) -> Option<RawBsonRef<'a>> {
+    document.get(name).ok().flatten()
+}
+
+fn text(document: &RawDocument, name: &str) -> Option<String> {
+    value(document, name)?.as_str().map(str::to_owned)
+}
+
+fn moment(document: &RawDocument, name: &str) -> Option<Timestamp> {
+    Some(Timestamp(value(document, name)?.as_datetime()?.timestamp_millis()))
+}
+
+fn number(value: Option<RawBsonRef<'_>>) -> Option<i64> {
+    match value? {
+        RawBsonRef::Int32(number) => Some(number.into()),
+        RawBsonRef::Int64(number) => Some(number),
+        RawBsonRef::Double(number) if number.is_finite() => Some(number as i64),
+        _ => None,
+    }
+}
+
+fn date(at: Timestamp) -> Bson {
+    Bson::DateTime(DateTime::from_millis(at.0))
+}
+
+fn client_document(client: &Client) -> Document {
+    doc! { "agent": &client.agent, "address": &client.address }
+}
+
+fn client_of(document: &RawDocument) -> Option<Client> {
+    let client = value(document, "client")?.as_document()?;
+    Some(Client { agent: text(client, "agent")?, address: text(client, "address")? })
+}
+
+fn moved_of(document: &RawDocument) -> Option<Moved> {
+    let moved = value(document, "moved")?.as_document()?;
+    Some(Moved { to: SessionKey::stored(text(moved, "to")?), at: moment(moved, "at")? })
+}

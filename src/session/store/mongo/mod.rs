@@ -1,0 +1,273 @@
+//! The store of a fleet: connect-mongo's documents in a MongoDB collection, plus our own top-level fields.
+//!
+//! **A driver future is never dropped.** A dropped one leaves a dead entry in the driver's pool queue; enough of them turn a freeze of
+//! three seconds into an outage without end. So each operation runs to its end in a task that owns a permit, and only the wait for
+//! that task is bounded.
+
+mod document;
+mod errors;
+mod indexes;
+mod values;
+
+use super::{Applied, Found, Operation, SessionStore, StoreError, Touch, Updated, Version};
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+use crate::session::id::SessionKey;
+use crate::session::record::Record;
+use async_trait::async_trait;
+use document::Codec;
+use errors::unavailable;
+use futures_util::TryStreamExt as _;
+use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::{Client, Collection};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+/// Connections, and so operations at the same time.
+const POOL: u32 = 64;
+
+/// How the `session` field is stored: connect-mongo's `stringify`. Either is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON text (`stringify: true`).
+    Text,
+    /// A sub-document (`stringify: false`).
+    Document,
+}
+
+/// Where and how sessions are kept.
+#[derive(Clone, Debug)]
+pub struct MongoSettings {
+    pub uri: Secret,
+    pub database: String,
+    pub collection: String,
+    pub format: Format,
+    pub read_timeout: Duration,
+    pub write_timeout: Duration,
+    /// What a cookie's `originalMaxAge` is by default: another value in a Node app's document is that session's own lifetime.
+    pub configured_max_age: Option<Duration>,
+}
+
+/// Why MongoDB cannot be used as configured. That it is down is none: then Cloakroom starts and waits for it.
+#[derive(Debug, thiserror::Error)]
+pub enum MongoSetupError {
+    #[error("the MongoDB address is not UTF-8")]
+    NotText,
+    #[error("the MongoDB address is not usable: {0}")]
+    Address(String),
+    #[error("the MongoDB address asks for read preference {0}; sessions must be read from the primary, so leave it out")]
+    ReadPreference(String),
+    #[error("the MongoDB address asks for a weak write concern; sessions are written with w=majority, so leave `w` and `journal` out")]
+    WriteConcern,
+}
+
+/// Sessions in MongoDB.
+pub struct MongoStore {
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+    read_timeout: Duration,
+    write_timeout: Duration,
+    codec: Codec,
+}
+
+struct Shared {
+    settings: MongoSettings,
+    collection: OnceCell<Collection<RawDocumentBuf>>,
+}
+
+impl MongoStore {
+    /// Prepares the client; connects in the background. Call on the runtime that is to carry its connections.
+    pub async fn connect(settings: MongoSettings) -> Result<Self, MongoSetupError> {
+        let uri = std::str::from_utf8(settings.uri.expose_secret()).map_err(|_| MongoSetupError::NotText)?;
+        match ClientOptions::parse(uri).await {
+            Ok(options) => check(&options)?,
+            Err(error) if errors::is_resolution(&error) => tracing::warn!("could not resolve the MongoDB address yet"),
+            Err(error) => return Err(MongoSetupError::Address(errors::without_password(&error.to_string(), uri))),
+        }
+        let codec = Codec { format: settings.format, configured_max_age: settings.configured_max_age };
+        let store = MongoStore {
+            permits: Arc::new(Semaphore::new(POOL as usize)),
+            read_timeout: settings.read_timeout,
+            write_timeout: settings.write_timeout,
+            codec,
+            shared: Arc::new(Shared { settings, collection: OnceCell::new() }),
+        };
+        indexes::keep_trying(Arc::downgrade(&store.shared));
+        Ok(store)
+    }
+
+    /// Runs one operation in a task of its own; waits for it no longer than its limit.
+    async fn run<T, F, Fut>(&self, during: Operation, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Collection<RawDocumentBuf>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let (limit, unfinished) = match during {
+            Operation::Load | Operation::List => (self.read_timeout, Applied::No),
+            _ => (self.write_timeout, Applied::Unknown),
+        };
+        let deadline = Instant::now() + limit;
+        let permit = match timeout_at(deadline, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(closed)) => return Err(unavailable(during, Applied::No, closed)),
+            Err(late) => return Err(unavailable(during, Applied::No, late)),
+        };
+        let shared = self.shared.clone();
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            let collection = shared.collection().await.map_err(|error| errors::map(during, error))?;
+            operation(collection).await
+        });
+        match timeout_at(deadline, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(defect)) => Err(unavailable(during, unfinished, defect)),
+            // Only the handle is dropped: the task goes on to its end and gives its permit back by itself.
+            Err(late) => Err(unavailable(during, unfinished, late)),
+        }
+    }
+
+    /// An update that matches one version, and what it means if it matched none.
+    async fn change(
+        &self,
+        during: Operation,
+        key: &SessionKey,
+        filter: Document,
+        update: Document,
+        now: Timestamp,
+    ) -> Result<Updated, StoreError> {
+        let key = key.clone();
+        self.run(during, move |collection| async move {
+            let failed = |error| errors::map(during, error);
+            let result = collection.update_one(filter, update).await.map_err(failed)?;
+            if result.matched_count > 0 {
+                return Ok(Updated::Done);
+            }
+            let found = collection.find_one(doc! { "_id": key.as_str() }).await;
+            // The write surely did nothing, whatever becomes of this read.
+            let found = found.map_err(|error| unavailable(during, Applied::No, error))?;
+            Ok(if found.is_some_and(|document| document::lives(&document, now)) { Updated::Stale } else { Updated::Gone })
+        })
+        .await
+    }
+}
+
+impl Shared {
+    async fn collection(&self) -> mongodb::error::Result<Collection<RawDocumentBuf>> {
+        let made = self.collection.get_or_try_init(|| async {
+            let uri = String::from_utf8_lossy(self.settings.uri.expose_secret()).into_owned();
+            let client = Client::with_options(with_defaults(ClientOptions::parse(uri).await?))?;
+            Ok(client.database(&self.settings.database).collection(&self.settings.collection))
+        });
+        made.await.cloned()
+    }
+}
+
+/// What the address asks for must not weaken the promises.
+fn check(options: &ClientOptions) -> Result<(), MongoSetupError> {
+    match &options.selection_criteria {
+        None | Some(SelectionCriteria::ReadPreference(ReadPreference::Primary)) => {}
+        Some(SelectionCriteria::ReadPreference(other)) => return Err(MongoSetupError::ReadPreference(format!("{other:?}"))),
+        Some(_) => return Err(MongoSetupError::ReadPreference("of another kind".to_owned())),
+    }
+    match &options.write_concern {
+        Some(concern) if concern.w.as_ref().is_some_and(|w| *w != Acknowledgment::Majority) => Err(MongoSetupError::WriteConcern),
+        Some(concern) if concern.journal == Some(false) => Err(MongoSetupError::WriteConcern),
+        _ => Ok(()),
+    }
+}
+
+/// Measured defaults where the address says nothing: failures are noticed within about a second.
+fn with_defaults(mut options: ClientOptions) -> ClientOptions {
+    let second = Some(Duration::from_secs(1));
+    options.app_name = options.app_name.or_else(|| Some("cloakroom".to_owned()));
+    options.server_selection_timeout = options.server_selection_timeout.or(second);
+    options.connect_timeout = options.connect_timeout.or(second);
+    options.heartbeat_freq = options.heartbeat_freq.or(second);
+    options.max_pool_size = options.max_pool_size.or(Some(POOL));
+    options.max_connecting = options.max_connecting.or(Some(8));
+    options.max_idle_time = options.max_idle_time.or(Some(Duration::from_secs(300)));
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+    options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+    options
+}
+
+#[async_trait]
+impl SessionStore for MongoStore {
+    async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
+        let (key, document) = (key.clone(), self.codec.new_document(key, &record));
+        self.run(Operation::Create, move |collection| async move {
+            let document = RawDocumentBuf::try_from(&document).map_err(|_| StoreError::TooLarge)?;
+            let taken = match collection.insert_one(document).await {
+                Ok(_) => return Ok(()),
+                Err(error) => errors::map(Operation::Create, error),
+            };
+            // The driver repeats an insert whose answer was lost; then the record in the way is our own.
+            if matches!(taken, StoreError::Taken) {
+                let found =
+                    collection.find_one(doc! { "_id": key.as_str() }).await.map_err(|error| errors::map(Operation::Create, error))?;
+                if found.is_some_and(|document| document::mark_of(&document) == record.last_write) {
+                    return Ok(());
+                }
+            }
+            Err(taken)
+        })
+        .await
+    }
+
+    async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
+        let (key, codec) = (key.clone(), self.codec);
+        self.run(Operation::Load, move |collection| async move {
+            let found = collection.find_one(doc! { "_id": key.as_str() }).await.map_err(|error| errors::map(Operation::Load, error))?;
+            found.map_or(Ok(Found::Absent), |document| codec.read(&document, now))
+        })
+        .await
+    }
+
+    async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
+        let filter = document::exactly(key, seen, now)?;
+        self.change(Operation::Update, key, filter, self.codec.update(seen, &record)?, now).await
+    }
+
+    async fn touch(&self, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> Result<Updated, StoreError> {
+        self.change(Operation::Touch, key, document::touchable(key, seen, now), document::touch(touch), now).await
+    }
+
+    async fn remove(&self, key: &SessionKey) -> Result<bool, StoreError> {
+        let filter = doc! { "_id": key.as_str() };
+        self.run(Operation::Remove, move |collection| async move {
+            let removed = collection.delete_one(filter).await.map_err(|error| errors::map(Operation::Remove, error))?;
+            Ok(removed.deleted_count > 0)
+        })
+        .await
+    }
+
+    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError> {
+        let filter = doc! { "userId": user };
+        self.run(Operation::RemoveAll, move |collection| async move {
+            Ok(collection.delete_many(filter).await.map_err(|error| errors::map(Operation::RemoveAll, error))?.deleted_count)
+        })
+        .await
+    }
+
+    async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
+        let (filter, codec) = (doc! { "userId": user }, self.codec);
+        self.run(Operation::List, move |collection| async move {
+            let failed = |error| errors::map(Operation::List, error);
+            let documents: Vec<RawDocumentBuf> = collection.find(filter).await.map_err(failed)?.try_collect().await.map_err(failed)?;
+            let live = |document: &RawDocumentBuf| match codec.read(document, now) {
+                Ok(Found::Live(record, _)) => Some((SessionKey::stored(document.get_str("_id").ok()?.to_owned()), record)),
+                _ => None,
+            };
+            Ok(documents.iter().filter_map(live).collect())
+        })
+        .await
+    }
+
+    fn describe(&self) -> String {
+        format!("MongoDB, {}.{}", self.shared.settings.database, self.shared.settings.collection)
+    }
+}
