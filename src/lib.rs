@@ -1,6 +1,17 @@
 //! Cloakroom: a reverse proxy that adds sessions in front of unmodified apps. `src/README.md` is the tour.
 
+pub mod access;
 pub mod clock;
+pub mod edge;
+pub mod endpoint;
+pub mod header;
+pub mod inbound;
+pub mod proxy;
 pub mod random;
+pub mod rejection;
+pub mod reply;
+pub mod route;
 pub mod secret;
+pub mod server;
 pub mod session;
+pub mod telemetry;

@@ -3,8 +3,8 @@
 //! Pingora's own server waits its whole grace period even when idle and cannot tell a port that the system chose; so the accept loop is
 //! ours, on the one runtime that the store's driver shares, and Pingora serves each connection.
 
-use crate::proxy::guard::{Deadlines, Guard};
 use crate::proxy::Proxy;
+use crate::proxy::guard::{Deadlines, Guard};
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::GetSocketDigest as _;
 use pingora::protocols::SocketDigest;
@@ -126,7 +126,8 @@ async fn accept(listening: Listening, mut stop: watch::Receiver<bool>) {
             accepted = listening.listener.accept() => match accepted {
                 Ok((tcp, peer)) => {
                     let (guard, watch) = (listening.guard.clone(), watch.clone());
-                    tokio::spawn(async move { guard.serve(stream(tcp, peer), &watch).await });
+                    let socket = tcp.as_raw_fd();
+                    tokio::spawn(async move { guard.serve(stream(tcp, peer), socket, &watch).await });
                 }
                 Err(error) => {
                     tracing::error!(%error, "could not accept a connection");
@@ -137,7 +138,7 @@ async fn accept(listening: Listening, mut stop: watch::Receiver<bool>) {
     }
 }
 
-fn stream(tcp: TcpStream, peer: SocketAddr) -> Stream_ {
+fn stream(tcp: TcpStream, peer: SocketAddr) -> pingora::protocols::Stream {
     // Small answers must not wait for the client's acknowledgement; if the option cannot be set they merely do.
     let _ = tcp.set_nodelay(true);
     let mut io = Stream::from(tcp);
@@ -146,8 +147,6 @@ fn stream(tcp: TcpStream, peer: SocketAddr) -> Stream_ {
     io.set_socket_digest(digest);
     Box::new(io)
 }
-
-type Stream_ = pingora::protocols::Stream;
 
 /// Resolves at the first SIGTERM or SIGINT. A second one ends the process at once.
 pub async fn stop_signal() -> io::Result<()> {

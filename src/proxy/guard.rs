@@ -9,9 +9,9 @@ use pingora::protocols::Stream;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use std::io::Write as _;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -42,18 +42,17 @@ impl Guard {
         Guard { inner, deadlines, h2c }
     }
 
-    /// Serves one connection to its end.
-    pub async fn serve(&self, io: Stream, stop: &ShutdownWatch) {
-        let twin = twin_of(&io);
+    /// Serves one connection to its end. `socket` is the descriptor that `io` owns.
+    pub async fn serve(&self, io: Stream, socket: RawFd, stop: &ShutdownWatch) {
         let connection = Arc::new(Connection::new(self.h2c));
         let served = CONNECTION.scope(connection.clone(), self.inner.process_new(io, stop));
+        tokio::pin!(served);
         tokio::select! {
-            _ = served => {}
-            // Dropping the other branch closes the socket.
+            _ = &mut served => {}
+            // Leaving drops `served`, which closes the socket.
             () = connection.overdue(self.deadlines) => {
-                if connection.requests.load(Ordering::Relaxed) == 0 && let Some(twin) = twin {
-                    // Non-blocking: a client that does not read gets nothing, and nobody waits for it.
-                    let _ = (&twin).write(TOO_SLOW);
+                if connection.requests.load(Ordering::Relaxed) == 0 {
+                    say_too_slow(socket);
                 }
             }
         }
@@ -65,12 +64,12 @@ impl Guard {
     }
 }
 
-/// A second handle on the connection's socket, to say one last word on it.
-fn twin_of(io: &Stream) -> Option<std::net::TcpStream> {
-    // SAFETY: the descriptor belongs to `io`, which outlives this borrow.
-    let socket = unsafe { BorrowedFd::borrow_raw(io.as_raw_fd()) };
-    let owned: OwnedFd = socket.try_clone_to_owned().ok()?;
-    Some(owned.into())
+/// One last word. The socket does not block: a client that does not read gets nothing, and nobody waits for it.
+fn say_too_slow(socket: RawFd) {
+    // SAFETY: `served` is alive in the caller and owns the descriptor.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let twin = socket.try_clone_to_owned().map(std::net::TcpStream::from);
+    let _ = twin.map(|twin| (&twin).write(TOO_SLOW).is_ok());
 }
 
 /// Where a connection stands.

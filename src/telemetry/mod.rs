@@ -22,10 +22,7 @@ pub enum Format {
 /// warnings pass. The database driver's are capped likewise.
 pub fn start(level: Level, format: Format) {
     let library = LevelFilter::from_level(level).min(LevelFilter::WARN);
-    let targets = Targets::new()
-        .with_default(library)
-        .with_target("cloakroom", level)
-        .with_target("access", level);
+    let targets = Targets::new().with_default(library).with_target("cloakroom", level).with_target("access", level);
     let json = match format {
         Format::Auto => !std::io::stderr().is_terminal(),
         Format::Text => false,

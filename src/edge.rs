@@ -1,0 +1,247 @@
+//! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
+
+use crate::access::{self, Passage};
+use crate::endpoint::{self, Endpoint};
+use crate::header::names::Reserved;
+use crate::header::request::{Dressed, Dresser, View};
+use crate::header::response::{self, Wishes};
+use crate::inbound::{Inbound, Malformed, Site};
+use crate::rejection::Rejection;
+use crate::reply::Reply;
+use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
+use crate::session::record::Client;
+use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
+use http::header::{COOKIE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Everything that is decided about requests, prepared at start.
+pub struct Edge {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) site: Site,
+    pub(crate) reserved: Reserved,
+    /// Cookie names that are ours: never to the app, never from it.
+    pub(crate) our_cookies: Vec<String>,
+    /// Fields that `/.cloakroom/session` may show.
+    pub(crate) exposed: Vec<String>,
+    routes: Routes,
+    dressers: HashMap<String, Dresser>,
+    /// Fields that `write = "all"` does not include.
+    protected: BTreeSet<String>,
+}
+
+/// One request on its way through, as later steps need it.
+pub struct Visit {
+    pub inbound: Inbound,
+    pub route: Arc<Route>,
+    pub visitor: Visitor,
+    /// What the app gets about the session.
+    pub dressed: Dressed,
+    /// Whether the answer may change the session (not on `session = "off"`, not for a CORS preflight).
+    has_session: bool,
+    agent: String,
+}
+
+/// What to do with a request.
+pub enum Verdict {
+    /// Send it to its route's app.
+    Forward(Box<Visit>),
+    /// One of our own pages, which may need the form's body.
+    Own(Endpoint),
+    /// Refuse it.
+    Refuse(Rejection),
+}
+
+/// What must be done to the app's answer.
+pub struct Departure {
+    /// Our cookie, to append.
+    pub set_cookie: Option<HeaderValue>,
+    /// The answer belongs to one visitor: shared caches must not keep it.
+    pub is_private: bool,
+    /// What happened, for the log.
+    pub event: Event,
+}
+
+/// The app's answer is discarded, and this takes its place.
+pub struct Refused {
+    pub rejection: Rejection,
+    pub set_cookie: Option<HeaderValue>,
+    pub event: Event,
+}
+
+impl Edge {
+    /// Compiles routes and templates.
+    pub fn new(sessions: Arc<Sessions>, site: Site, routes: Routes, protected: BTreeSet<String>, exposed: Vec<String>) -> Self {
+        let set_names = routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.clone()));
+        let reserved = Reserved::new(set_names);
+        let dressers = routes.iter().map(|route| (route.name.clone(), Dresser::new(&route.headers))).collect();
+        let mut our_cookies: Vec<String> = ["cloakroom", "__Host-cloakroom", "__Secure-cloakroom"].map(str::to_owned).into();
+        if !our_cookies.iter().any(|name| name == sessions.cookie_name()) {
+            our_cookies.push(sessions.cookie_name().to_owned());
+        }
+        Edge { sessions, site, reserved, our_cookies, exposed, routes, dressers, protected }
+    }
+
+    /// Reads a request's head into types.
+    pub fn understand(&self, head: &http::request::Parts, raw_target: &[u8], peer: std::net::IpAddr) -> Result<Inbound, Malformed> {
+        Inbound::understand(head, raw_target, peer, &self.site)
+    }
+
+    /// Own page? Which route? Whose session? May it pass? With what does it go?
+    pub async fn receive(&self, inbound: Inbound, headers: &HeaderMap) -> Verdict {
+        if let Some(endpoint) = Endpoint::at(inbound.target.path()) {
+            return Verdict::Own(endpoint);
+        }
+        let route = match self.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
+            Ok(route) => route.clone(),
+            Err(NoRoute::Host) => return Verdict::Refuse(Rejection::Misdirected),
+            Err(NoRoute::Path) => return Verdict::Refuse(Rejection::NoRoute),
+            Err(NoRoute::Method(_)) => return Verdict::Refuse(Rejection::MethodRefused),
+        };
+        if route.session == SessionUse::Off || is_preflight(&inbound, headers) {
+            return self.forward(inbound, route, Visitor::Stranger, false, headers);
+        }
+        let values = self.cookie_values(&inbound, headers);
+        if inbound.upgrade && !values.is_empty() && !access::may_open_websocket(&route, &inbound, headers) {
+            return Verdict::Refuse(Rejection::CrossSite);
+        }
+        let visitor = self.sessions.resume(&values).await;
+        match access::passage(&route, &visitor) {
+            Passage::Open => self.forward(inbound, route, visitor, true, headers),
+            Passage::Unavailable => Verdict::Refuse(Rejection::StoreUnavailable),
+            Passage::NeedsUser => {
+                let lapse = if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None };
+                Verdict::Refuse(match route.unauthenticated {
+                    crate::route::Unauthenticated::Unauthorized => Rejection::NotSignedIn { lapse },
+                    crate::route::Unauthenticated::Forbidden => Rejection::Forbidden,
+                })
+            }
+        }
+    }
+
+    /// Answers one of our own pages. `form` is the body of a POST.
+    pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
+        endpoint::answer(self, endpoint, inbound, headers, form).await
+    }
+
+    /// The visitor of a request to our own pages.
+    pub(crate) async fn visitor(&self, inbound: &Inbound, headers: &HeaderMap) -> Visitor {
+        self.sessions.resume(&self.cookie_values(inbound, headers)).await
+    }
+
+    /// Commits what the app's answer asks for. Called for every final head and for a 101, before a byte of it leaves.
+    pub async fn depart(&self, visit: &mut Visit, headers: &HeaderMap) -> Result<Departure, Refused> {
+        if !visit.has_session {
+            return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
+        }
+        let changes = self.wishes(visit, headers);
+        let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
+        let had_session = matches!(visitor, Visitor::Known(_));
+        let secure = visit.inbound.secure;
+        let at = Circumstances {
+            secure,
+            cookie_possible: self.cookie_possible(&visit.inbound),
+            touch: visit.route.touch,
+            client: Client { agent: std::mem::take(&mut visit.agent), address: visit.inbound.client.address.to_string() },
+        };
+        let outcome = self.sessions.commit(visitor, changes, at).await.map_err(|error| {
+            tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
+            Refused { rejection: Rejection::StoreUnavailable, set_cookie: None, event: Event::None }
+        })?;
+        if let Event::Dropped(reason) = outcome.event {
+            tracing::warn!(
+                route = visit.route.name,
+                reason = outcome.event.as_str(),
+                gone = reason == Dropped::Gone,
+                "an app's session changes were dropped"
+            );
+        }
+        let set_cookie = match outcome.cookie {
+            CookieOrder::Set(line) => HeaderValue::try_from(line).ok(),
+            CookieOrder::Keep => None,
+        };
+        if outcome.event == Event::EndUnconfirmed {
+            return Err(Refused { rejection: Rejection::StoreUnavailable, set_cookie, event: outcome.event });
+        }
+        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, event: outcome.event })
+    }
+
+    /// What the answer asks for and the route allows: all of it, or (but for an end) nothing.
+    fn wishes(&self, visit: &Visit, headers: &HeaderMap) -> Changes {
+        if !response::asks(headers) {
+            return Changes::default();
+        }
+        let route = &visit.route;
+        let may_any = route.login || route.write != Write::None;
+        let wishes = Wishes::read(headers);
+        let end = wishes.end.filter(|end| match end {
+            crate::session::End::This => may_any,
+            crate::session::End::All => route.login,
+        });
+        if end.is_none() && wishes.end.is_some() {
+            tracing::warn!(route = route.name, "an app without permission asked to end a session");
+        }
+        let refused = |reason: String| {
+            tracing::warn!(route = route.name, reason, "an app's session changes were refused whole");
+            Changes { end, ..Changes::default() }
+        };
+        match wishes.changes {
+            Err(malformed) => refused(malformed.to_string()),
+            Ok(changes) => match response::permitted(&changes, &route.write, route.login, &self.protected) {
+                Ok(()) => Changes { end, ..changes },
+                Err(forbidden) => refused(forbidden.to_string()),
+            },
+        }
+    }
+
+    fn forward(&self, inbound: Inbound, route: Arc<Route>, visitor: Visitor, has_session: bool, headers: &HeaderMap) -> Verdict {
+        let dressed = match &visitor {
+            Visitor::Known(session) => match self.dress(&route, session) {
+                Ok(dressed) => dressed,
+                Err(rejection) => return Verdict::Refuse(rejection),
+            },
+            _ => Dressed::default(),
+        };
+        let agent = if has_session { agent_of(headers) } else { String::new() };
+        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, has_session, agent }))
+    }
+
+    fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, Rejection> {
+        let Some(dresser) = self.dressers.get(&route.name) else { return Err(Rejection::Defect) };
+        let record = session.record();
+        let ends = self.sessions.ends_at(session, route.touch);
+        let view = View {
+            handle: session.handle().as_str(),
+            user: session.user(),
+            data: &record.data,
+            expires_in: ends.map(|at| at.since(self.sessions.now()).as_secs()),
+        };
+        dresser.dress(&view).map_err(|too_large| {
+            tracing::warn!(route = route.name, handle = session.handle().as_str(), %too_large, "a session does not fit into the app's headers");
+            Rejection::HeadersTooLarge
+        })
+    }
+
+    fn cookie_values(&self, inbound: &Inbound, headers: &HeaderMap) -> Vec<String> {
+        if !cookie::path_matches(self.sessions.cookie_path(), inbound.target.path()) {
+            return Vec::new();
+        }
+        cookie::values(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), self.sessions.cookie_name())
+    }
+
+    fn cookie_possible(&self, inbound: &Inbound) -> bool {
+        self.sessions.cookie_is_possible(inbound.secure) && cookie::path_matches(self.sessions.cookie_path(), inbound.target.path())
+    }
+}
+
+/// A CORS preflight (Fetch standard): it carries no cookies and asks about the real request, which comes later.
+fn is_preflight(inbound: &Inbound, headers: &HeaderMap) -> bool {
+    inbound.method == Method::OPTIONS && headers.contains_key("origin") && headers.contains_key("access-control-request-method")
+}
+
+/// The user agent for the visitor's list of devices: at most 256 bytes of printable ASCII.
+fn agent_of(headers: &HeaderMap) -> String {
+    let bytes = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    bytes.iter().take(256).map(|b| if matches!(b, 0x20..=0x7e) { char::from(*b) } else { '?' }).collect()
+}

@@ -1,0 +1,10 @@
+//! Headers on their way through: strip, then set; and what the app asks for in its answer.
+
+pub mod cookie;
+pub mod encode;
+pub mod forwarded;
+pub mod names;
+pub mod request;
+pub mod response;
+pub mod strip;
+pub mod template;

@@ -1,0 +1,300 @@
+//! What the app is told about a session.
+
+use super::encode;
+use super::names;
+use super::template::{Place, Template};
+use crate::route::{Encoding, Fields, HeaderSettings, Overflow};
+use crate::session::record::{Data, Field};
+use http::{HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+const HANDLE: HeaderName = HeaderName::from_static("x-session-handle");
+const USER: HeaderName = HeaderName::from_static("x-session-user");
+const DATA: HeaderName = HeaderName::from_static("x-session-data");
+const EXPIRES_IN: HeaderName = HeaderName::from_static("x-session-expires-in");
+const OVERFLOW: HeaderName = HeaderName::from_static("x-session-overflow");
+
+/// The longest list of dropped names.
+const MOST_NAMED: usize = 512;
+
+/// A session as an app may see it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub handle: &'a str,
+    pub user: Option<&'a str>,
+    pub data: &'a Data,
+    /// Seconds; `None`: never.
+    pub expires_in: Option<u64>,
+}
+
+/// The headers of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Dressed {
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// For the log.
+    pub handle: Option<String>,
+}
+
+/// The session does not fit, and the route wants an error then.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the session's headers take {size} bytes, more than [headers] max_bytes = {most}")]
+pub struct TooLarge {
+    size: usize,
+    most: usize,
+}
+
+/// Writes a route's headers; everything that the configuration decides is compiled.
+#[derive(Clone, Debug)]
+pub struct Dresser {
+    fields: Fields,
+    encoding: Encoding,
+    most: usize,
+    overflow: Overflow,
+    templates: Vec<(HeaderName, Template)>,
+}
+
+/// What goes first when there is too much; within one rank the longest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Data,
+    Structure,
+    Text,
+    Never,
+}
+
+impl Dresser {
+    /// Compiles. Names and templates were checked with the configuration; what is wrong all the same is left out.
+    pub fn new(settings: &HeaderSettings) -> Self {
+        let compile =
+            |(name, template): &(String, String)| Some((HeaderName::try_from(name.as_str()).ok()?, Template::parse(template).ok()?));
+        Dresser {
+            fields: settings.fields.clone(),
+            encoding: settings.encoding,
+            most: settings.max_bytes,
+            overflow: settings.overflow,
+            templates: settings.set.iter().filter_map(compile).collect(),
+        }
+    }
+
+    /// The headers for this session.
+    pub fn dress(&self, view: &View<'_>) -> Result<Dressed, TooLarge> {
+        let mut headers: Vec<(Rank, HeaderName, HeaderValue)> = Vec::with_capacity(8);
+        headers.push((Rank::Never, HANDLE, encode::text(view.handle, Encoding::Percent)));
+        if let Some(user) = view.user {
+            headers.push((Rank::Never, USER, encode::text(user, self.encoding)));
+        }
+        headers.push((Rank::Data, DATA, data_header(view.data)));
+        let first_field = headers.len();
+        self.push_fields(view.data, &mut headers, first_field);
+        if let Some(seconds) = view.expires_in {
+            headers.push((Rank::Never, EXPIRES_IN, HeaderValue::from(seconds)));
+        }
+        for (name, template) in &self.templates {
+            if let Some(text) = template.fill(|place| value_of(place, view)) {
+                headers.push((Rank::Text, name.clone(), encode::text(&text, self.encoding)));
+            }
+        }
+        let headers = self.fit(headers)?;
+        Ok(Dressed { headers, handle: Some(view.handle.to_owned()) })
+    }
+
+    /// Two fields that would share a header get none.
+    fn push_fields(&self, data: &Data, headers: &mut Vec<(Rank, HeaderName, HeaderValue)>, first: usize) {
+        let mut shared: Vec<HeaderName> = Vec::new();
+        for field in data.iter() {
+            let Some(name) = field.name().filter(|name| self.shows(name)).and_then(names::of_field) else { continue };
+            let Some((rank, value)) = self.field_value(field) else { continue };
+            if headers.iter().skip(first).any(|(_, other, _)| *other == name) {
+                shared.push(name);
+            } else {
+                headers.push((rank, name, value));
+            }
+        }
+        if !shared.is_empty() {
+            tracing::warn!(?shared, "session fields that would share a header get none");
+            headers.retain(|(_, name, _)| !shared.contains(name));
+        }
+    }
+
+    fn shows(&self, field: &str) -> bool {
+        match &self.fields {
+            Fields::All => true,
+            Fields::None => false,
+            Fields::Only(names) => names.contains(field),
+        }
+    }
+
+    fn field_value(&self, field: &Field) -> Option<(Rank, HeaderValue)> {
+        match field.json().as_bytes().first()? {
+            b'n' => None,
+            b'{' | b'[' => Some((Rank::Structure, encode::json(field.json()))),
+            b'"' => Some((Rank::Text, encode::text(&text_of(field.json()), self.encoding))),
+            _ => Some((Rank::Text, encode::json(field.json()))),
+        }
+    }
+
+    /// Drops what does not fit, and names it.
+    fn fit(&self, mut headers: Vec<(Rank, HeaderName, HeaderValue)>) -> Result<Vec<(HeaderName, HeaderValue)>, TooLarge> {
+        let size = |headers: &[(Rank, HeaderName, HeaderValue)]| {
+            headers.iter().map(|(_, name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+        };
+        let total = size(&headers);
+        if total > self.most {
+            if self.overflow == Overflow::Error {
+                return Err(TooLarge { size: total, most: self.most });
+            }
+            let mut named = String::new();
+            while size(&headers) + OVERFLOW.as_str().len() + named.len() + 4 > self.most {
+                let droppable = headers.iter().enumerate().filter(|(_, (rank, ..))| *rank != Rank::Never);
+                let Some((at, _)) = droppable.min_by_key(|(_, (rank, _, value))| (*rank, usize::MAX - value.len())) else { break };
+                let (_, name, _) = headers.remove(at);
+                if named.len() + name.as_str().len() + 2 <= MOST_NAMED {
+                    named.push_str(if named.is_empty() { "" } else { ", " });
+                    named.push_str(name.as_str());
+                }
+            }
+            headers.push((Rank::Never, OVERFLOW, encode::text(&named, Encoding::Percent)));
+        }
+        Ok(headers.into_iter().map(|(_, name, value)| (name, value)).collect())
+    }
+}
+
+fn data_header(data: &Data) -> HeaderValue {
+    if data.is_empty() { HeaderValue::from_static("{}") } else { encode::json(&data.to_json()) }
+}
+
+fn value_of<'a>(place: &Place, view: &View<'a>) -> Option<Cow<'a, str>> {
+    match place {
+        Place::User => view.user.map(Cow::Borrowed),
+        Place::Handle => Some(Cow::Borrowed(view.handle)),
+        Place::Field(name) => {
+            let json = view.data.json_of(name)?;
+            match json.as_bytes().first()? {
+                b'n' => None,
+                b'"' => Some(Cow::Owned(text_of(json))),
+                _ => Some(Cow::Borrowed(json)),
+            }
+        }
+    }
+}
+
+/// The text of a JSON string. A lone surrogate, which JavaScript allows and UTF-8 does not, becomes U+FFFD.
+fn text_of(json: &str) -> String {
+    serde_json::from_str::<String>(json).unwrap_or_else(|_| {
+        let bytes = serde_json::from_str::<SurrogateSafe>(json).map(|safe| safe.0).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// serde_json reads strings into bytes without refusing lone surrogates: they come as WTF-8.
+struct SurrogateSafe(Vec<u8>);
+
+impl<'de> serde::Deserialize<'de> for SurrogateSafe {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        from.deserialize_bytes(Bytes).map(SurrogateSafe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> HeaderSettings {
+        HeaderSettings { fields: Fields::All, encoding: Encoding::Percent, max_bytes: 8192, overflow: Overflow::Drop, set: vec![] }
+    }
+
+    fn dressed(settings: &HeaderSettings, data: &str, user: Option<&str>) -> Vec<String> {
+        let data = Data::parse(data).unwrap();
+        let view = View { handle: "h", user, data: &data, expires_in: Some(60) };
+        let dressed = Dresser::new(settings).dress(&view).unwrap();
+        dressed.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_session_is_shown_field_by_field() {
+        let seen =
+            dressed(&settings(), r#"{"userinfo":"ad\u0000min 你","cart_id":7,"cart":["ü"],"ok":true,"none":null,"x-y":1}"#, Some("ada"));
+
+        assert_eq!(
+            seen,
+            [
+                "x-session-handle: h",
+                "x-session-user: ada",
+                r#"x-session-data: {"userinfo":"ad\u0000min \u4f60","cart_id":7,"cart":["\u00fc"],"ok":true,"none":null,"x-y":1}"#,
+                "x-session-userinfo: ad%00min %E4%BD%A0",
+                "x-session-cart-id: 7",
+                r#"x-session-cart: ["\u00fc"]"#,
+                "x-session-ok: true",
+                "x-session-expires-in: 60",
+            ]
+        );
+    }
+
+    #[test]
+    fn fields_that_would_share_a_header_get_none() {
+        let seen = dressed(&settings(), r#"{"a_b":1,"A_b":2,"c":3}"#, None);
+
+        assert_eq!(seen[2..], ["x-session-c: 3", "x-session-expires-in: 60"]);
+    }
+
+    #[test]
+    fn only_listed_fields_are_shown() {
+        let only = HeaderSettings { fields: Fields::Only(["b".to_owned()].into()), ..settings() };
+
+        assert_eq!(dressed(&only, r#"{"a":1,"b":2}"#, None)[2..], ["x-session-b: 2", "x-session-expires-in: 60"]);
+    }
+
+    #[test]
+    fn templates_are_filled_from_user_handle_and_fields() {
+        let set = vec![
+            ("Remote-User".to_owned(), "{user}@{handle}".to_owned()),
+            ("X-Mail".to_owned(), "{field:mail}".to_owned()),
+            ("X-None".to_owned(), "{field:none}".to_owned()),
+        ];
+
+        let seen = dressed(&HeaderSettings { set, ..settings() }, r#"{"mail":"é"}"#, Some("ada"));
+
+        assert_eq!(seen[5..], ["remote-user: ada@h", "x-mail: %C3%A9"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_by_rank_and_named() {
+        let data = format!(r#"{{"short":"s","long":"{}","list":["{}"]}}"#, "l".repeat(60), "x".repeat(40));
+
+        let seen = dressed(&HeaderSettings { max_bytes: 220, ..settings() }, &data, Some("ada"));
+
+        assert_eq!(
+            seen[3..],
+            ["x-session-short: s", "x-session-expires-in: 60", "x-session-overflow: x-session-data, x-session-list, x-session-long"]
+                .map(str::to_owned)[..]
+                .iter()
+                .cloned()
+                .skip(0)
+                .collect::<Vec<_>>()[..],
+            "{seen:?}"
+        );
+    }
+
+    #[test]
+    fn overflow_error_refuses() {
+        let data = Data::parse(&format!(r#"{{"a":"{}"}}"#, "x".repeat(300))).unwrap();
+        let strict = HeaderSettings { max_bytes: 200, overflow: Overflow::Error, ..settings() };
+
+        assert!(Dresser::new(&strict).dress(&View { handle: "h", user: None, data: &data, expires_in: None }).is_err());
+    }
+
+    #[test]
+    fn a_lone_surrogate_becomes_a_replacement_character() {
+        assert_eq!(text_of(r#""a\ud83d""#), "a\u{fffd}\u{fffd}\u{fffd}");
+    }
+}

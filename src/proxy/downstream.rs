@@ -1,0 +1,235 @@
+//! Between Pingora's session and our own types: understanding a head, stripping, writing answers. The only writer to the browser.
+
+use super::{Exchange, Limits};
+use crate::edge::Edge;
+use crate::endpoint::LARGEST_FORM;
+use crate::header::names::Reserved;
+use crate::header::{cookie, response, strip};
+use crate::inbound::{self, Asker, Inbound, Malformed};
+use crate::rejection::Rejection;
+use crate::reply::Reply;
+use crate::telemetry::AccessLine;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, SET_COOKIE};
+use http::{HeaderValue, Uri, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// A form of ours must have come within this time.
+const FORM_TIME: Duration = Duration::from_secs(10);
+
+/// A client that takes no bytes for this long is gone.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// Sets what Pingora leaves unlimited.
+pub fn set_timeouts(session: &mut Session, idle: Duration) {
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(idle.as_secs().max(1)));
+    }
+    session.set_write_timeout(Some(WRITE));
+}
+
+/// Reads the head into types, or says why it is refused.
+pub fn understand(session: &Session, edge: &Edge, limits: Limits) -> Result<Inbound, Rejection> {
+    let head = session.req_header();
+    if let Some(http1) = session.as_http1() {
+        let raw = http1.get_headers_raw_bytes();
+        if raw.len() > limits.head_bytes {
+            return Err(Rejection::HeadTooLarge);
+        }
+        inbound::raw_head(&raw).map_err(Rejection::Malformed)?;
+    } else if head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum::<usize>() > limits.head_bytes {
+        return Err(Rejection::HeadTooLarge);
+    }
+    if head.headers.len() > limits.head_fields {
+        return Err(Rejection::HeadTooLarge);
+    }
+    let peer = session.client_addr().and_then(|address| address.as_inet()).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    edge.understand(head, head.raw_path(), peer).map_err(|malformed| match malformed {
+        Malformed::TargetTooLong => Rejection::UriTooLong,
+        Malformed::MethodRefused => Rejection::MethodRefused,
+        Malformed::Expectation => Rejection::ExpectationFailed,
+        malformed => Rejection::Malformed(malformed),
+    })
+}
+
+/// Takes away what no client may send. On every route, before any early return.
+pub fn strip_request(session: &mut Session, edge: &Edge, inbound: &Inbound) -> Result<()> {
+    let names = strip::request(&session.req_header().headers, &edge.reserved, &edge.site, inbound);
+    let upgrade = inbound.upgrade;
+    let head = session.req_header_mut();
+    for name in names {
+        head.remove_header(&name);
+    }
+    // What is left of `Connection` names nothing that could unpick the head further down.
+    if head.headers.contains_key(http::header::CONNECTION) {
+        let kept = if upgrade { "upgrade" } else { "close" };
+        head.insert_header(http::header::CONNECTION, kept)?;
+    }
+    Ok(())
+}
+
+/// The path that was authorised is the path that is sent.
+pub fn set_target(request: &mut RequestHeader, inbound: &Inbound, strip_prefix: Option<&str>) -> Result<()> {
+    let path = inbound.target.path();
+    let path = match strip_prefix.and_then(|prefix| path.strip_prefix(prefix)) {
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    };
+    let target = match inbound.target.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let uri: Uri = target.parse().map_err(|_| Error::explain(ErrorType::InternalError, "a checked target is no URI"))?;
+    request.set_uri(uri);
+    Ok(())
+}
+
+/// The visitor's cookies without ours, in one line (HTTP/2 may send crumbs: RFC 9113 section 8.2.3).
+pub fn set_cookies(request: &mut RequestHeader, ours: &[String]) -> Result<()> {
+    if !request.headers.contains_key(COOKIE) {
+        return Ok(());
+    }
+    match cookie::without(request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), ours) {
+        Some(rest) => request.insert_header(COOKIE, rest),
+        None => {
+            request.remove_header(&COOKIE);
+            Ok(())
+        }
+    }
+}
+
+/// Takes away what no app may send to a browser: hop-by-hop fields, `X-Session-*`, our cookies.
+pub fn strip_response(head: &mut ResponseHeader, ours: &[String]) -> Result<()> {
+    for name in strip::response(&head.headers) {
+        head.remove_header(&name);
+    }
+    let cookies: Vec<HeaderValue> = head.headers.get_all(SET_COOKIE).iter().cloned().collect();
+    if cookies.iter().any(|line| cookie::sets_one_of(line.as_bytes(), ours)) {
+        head.remove_header(&SET_COOKIE);
+        for line in cookies.into_iter().filter(|line| !cookie::sets_one_of(line.as_bytes(), ours)) {
+            head.append_header(SET_COOKIE, line)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds our cookie, after the app's own, and keeps shared caches away from one visitor's answer.
+pub fn finish_response(head: &mut ResponseHeader, set_cookie: Option<HeaderValue>, is_private: bool, reserved: &Reserved) -> Result<()> {
+    if is_private {
+        for (name, value) in response::private(&head.headers, set_cookie.is_some()) {
+            head.insert_header(name, value)?;
+        }
+    }
+    if let Some(vary) = response::vary(&head.headers, reserved) {
+        head.insert_header(http::header::VARY, vary)?;
+    }
+    if let Some(cookie) = set_cookie {
+        head.append_header(SET_COOKIE, cookie)?;
+    }
+    Ok(())
+}
+
+/// An HTTP/1.0 client knows no chunks: the body ends with the connection.
+pub fn suit_version(session: &mut Session, head: &mut ResponseHeader) {
+    if session.req_header().version == Version::HTTP_10 {
+        head.remove_header(&http::header::TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
+}
+
+/// The announced length of the body.
+pub fn content_length(session: &Session) -> Option<u64> {
+    session.req_header().headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads the body of a form of ours: small, and within ten seconds.
+pub async fn read_form(session: &mut Session) -> Result<Bytes, Rejection> {
+    if content_length(session).is_some_and(|length| length > LARGEST_FORM as u64) {
+        return Err(Rejection::BodyTooLarge);
+    }
+    let reading = async {
+        if session.req_header().headers.contains_key(EXPECT) {
+            session.write_continue_response().await?;
+        }
+        let mut form = BytesMut::new();
+        while let Some(chunk) = session.read_request_body().await? {
+            if form.len() + chunk.len() > LARGEST_FORM {
+                return Ok(None);
+            }
+            form.extend_from_slice(&chunk);
+        }
+        Ok::<_, Box<Error>>(Some(form.freeze()))
+    };
+    match tokio::time::timeout(FORM_TIME, reading).await {
+        Ok(Ok(Some(form))) => Ok(form),
+        Ok(Ok(None)) => Err(Rejection::BodyTooLarge),
+        Ok(Err(_)) | Err(_) => Err(Rejection::SlowHead),
+    }
+}
+
+/// Writes an answer of ours.
+pub async fn write_reply(session: &mut Session, reply: Reply) -> Result<()> {
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
+    for (name, value) in reply.headers {
+        head.append_header(name, value)?;
+    }
+    head.insert_header(CONTENT_LENGTH, reply.body.len())?;
+    session.write_response_header(Box::new(head), false).await?;
+    session.write_response_body(Some(reply.body), true).await
+}
+
+/// What an error of the framework means to the visitor; `None`: there is nobody left to tell.
+pub fn rejection_of(error: &Error) -> Option<Rejection> {
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout) => None,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Rejection::SlowHead),
+        (ErrorSource::Downstream, ErrorType::ReadError) => None,
+        (ErrorSource::Downstream, _) => Some(Rejection::Malformed(Malformed::Framing)),
+        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => Some(Rejection::UpstreamUnreachable),
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Some(Rejection::UpstreamTimeout),
+        (ErrorSource::Upstream, ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::H2Error | ErrorType::InvalidH2) => {
+            Some(Rejection::UpstreamMalformed)
+        }
+        (ErrorSource::Upstream, _) => Some(Rejection::UpstreamUnreachable),
+        _ => Some(Rejection::Defect),
+    }
+}
+
+impl Exchange {
+    /// Whether a person or a script asks; a head that was not understood gets a page.
+    pub(super) fn asker(&self) -> Asker {
+        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker)
+    }
+
+    /// Writes the access line.
+    pub(super) fn remember(&self, session: &Session, error: Option<&Error>) {
+        let inbound = self.inbound.as_ref();
+        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        let route = self.visit.as_ref().map(|visit| visit.route.name.as_str()).or_else(|| self.endpoint.map(|own| own.name()));
+        let handle = self.visit.as_ref().and_then(|visit| visit.dressed.handle.as_deref());
+        let truncated = || error.map(|error| error.etype().as_str().to_owned());
+        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned()).or_else(truncated);
+        let client = inbound.map(|inbound| inbound.client.address.to_string());
+        AccessLine {
+            method: inbound.map_or("-", |inbound| inbound.method.as_str()),
+            host: inbound.map_or("-", |inbound| inbound.host.name()),
+            path: inbound.map_or("-", |inbound| inbound.target.path()),
+            status,
+            time: self.arrived.elapsed(),
+            bytes_in: session.body_bytes_read() as u64 + self.tunnel_bytes.0,
+            bytes_out: (session.body_bytes_sent() as u64).max(self.tunnel_bytes.1),
+            client: client.as_deref().unwrap_or("-"),
+            route: route.unwrap_or("-"),
+            upstream: self.upstream.as_ref().map_or("-", |upstream| upstream.name()),
+            handle: handle.unwrap_or("-"),
+            session: self.event.as_str(),
+            reason: reason.as_deref().unwrap_or(""),
+        }
+        .write();
+    }
+}

@@ -1,0 +1,401 @@
+//! One request's phases, each a few lines. **Start here**: `early_request_filter` → `request_filter` → `upstream_peer` →
+//! `upstream_request_filter` → (the app) → `response_filter` → `logging`.
+
+mod downstream;
+pub mod guard;
+mod tunnel;
+mod upstream;
+
+pub use upstream::{Patience, Upstream};
+
+use crate::edge::{Departure, Edge, Refused, Verdict, Visit};
+use crate::endpoint::Endpoint;
+use crate::header::{forwarded, strip};
+use crate::inbound::Inbound;
+use crate::rejection::Rejection;
+use crate::session::Event;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::HeaderMap;
+use pingora::connectors::http::v1::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tunnel::Tunnels;
+
+/// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
+#[derive(Clone)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    edge: Edge,
+    upstreams: HashMap<String, Arc<Upstream>>,
+    limits: Limits,
+    tunnels: Arc<Tunnels>,
+    connector: Connector,
+    under_way: Arc<UnderWay>,
+    access_log: bool,
+}
+
+/// What a request's head may be, and how long a client may stay idle.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub head_bytes: usize,
+    pub head_fields: usize,
+    pub idle: Duration,
+}
+
+/// Counts requests that are being served.
+#[derive(Default)]
+struct UnderWay {
+    count: AtomicUsize,
+    bell: Notify,
+}
+
+/// One request, from its head to its line in the log.
+pub struct Exchange {
+    arrived: Instant,
+    /// Set once the head is understood.
+    inbound: Option<Inbound>,
+    /// Set once the request is on its way to an app.
+    visit: Option<Box<Visit>>,
+    endpoint: Option<Endpoint>,
+    /// Why it is refused, if it is.
+    refusal: Option<Rejection>,
+    /// Goes with the refusal's page.
+    refusal_cookie: Option<http::HeaderValue>,
+    event: Event,
+    upstream: Option<Arc<Upstream>>,
+    tries: usize,
+    body_bytes: u64,
+    tunnel_bytes: (u64, u64),
+    under_way: Arc<UnderWay>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.under_way.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.under_way.bell.notify_waiters();
+        }
+    }
+}
+
+impl Proxy {
+    /// Everything is prepared at start.
+    pub fn new(edge: Edge, upstreams: Vec<Arc<Upstream>>, limits: Limits, access_log: bool) -> Self {
+        let upstreams = upstreams.into_iter().map(|upstream| (upstream.name().to_owned(), upstream)).collect();
+        let shared = Shared {
+            edge,
+            upstreams,
+            limits,
+            tunnels: Arc::default(),
+            connector: Connector::new(None),
+            under_way: Arc::default(),
+            access_log,
+        };
+        Proxy { shared: Arc::new(shared) }
+    }
+
+    /// Requests being served, and touches that are still to reach the store.
+    pub fn in_flight(&self) -> usize {
+        self.shared.under_way.count.load(Ordering::Acquire) + self.shared.edge.sessions.touches_under_way()
+    }
+
+    /// Resolves once nothing is under way.
+    pub async fn drained(&self) {
+        while self.in_flight() > 0 {
+            let rung = self.shared.under_way.bell.notified();
+            // Touches ring no bell.
+            let _ = tokio::time::timeout(Duration::from_millis(20), rung).await;
+        }
+    }
+
+    /// Closes every WebSocket, because the process ends.
+    pub fn close_tunnels(&self) {
+        self.shared.tunnels.close_all();
+    }
+
+    fn edge(&self) -> &Edge {
+        &self.shared.edge
+    }
+
+    /// The head as the app gets it: canonical target, no name of ours but what we wrote.
+    fn dress(&self, visit: &Visit, request: &mut RequestHeader, upstream: Option<&Upstream>) -> Result<()> {
+        let inbound = &visit.inbound;
+        downstream::set_target(request, inbound, visit.route.strip_prefix.as_deref())?;
+        let own_host = if visit.route.preserve_host { None } else { upstream.and_then(Upstream::authority) };
+        request.insert_header("Host", own_host.as_deref().unwrap_or(inbound.host.authority()))?;
+        downstream::set_cookies(request, &self.edge().our_cookies)?;
+        for (name, value) in forwarded::headers(inbound, &request.headers, visit.route.strip_prefix.as_deref()) {
+            request.insert_header(name, value)?;
+        }
+        // Stripped before anything else was done; once more here, where nothing of the client's can come in between.
+        for name in strip::reserved(&request.headers, &self.edge().reserved) {
+            request.remove_header(&name);
+        }
+        for (name, value) in &visit.dressed.headers {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Strips the app's answer and commits what it asks for.
+    async fn undress(&self, exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<()> {
+        let asked = head.headers.clone();
+        downstream::strip_response(head, &self.edge().our_cookies)?;
+        let Some(visit) = exchange.visit.as_deref_mut() else { return Ok(()) };
+        if head.status.is_informational() && head.status != 101 {
+            return Ok(());
+        }
+        let (handle, user) = match &visit.visitor {
+            crate::session::Visitor::Known(session) => (Some(session.handle().as_str().to_owned()), session.user().map(str::to_owned)),
+            _ => (None, None),
+        };
+        match unpanicked(self.edge().depart(visit, &asked)).await {
+            Some(Ok(Departure { set_cookie, is_private, event })) => {
+                exchange.event = event;
+                self.close_ended(event, handle, user);
+                downstream::finish_response(head, set_cookie, is_private, &self.edge().reserved)
+            }
+            Some(Err(Refused { rejection, set_cookie, event })) => {
+                exchange.event = event;
+                exchange.refusal_cookie = set_cookie;
+                self.close_ended(event, handle, user);
+                exchange.refuse(rejection)
+            }
+            None => exchange.refuse(Rejection::Defect),
+        }
+    }
+
+    /// The WebSockets of a session do not outlive it.
+    fn close_ended(&self, event: Event, handle: Option<String>, user: Option<String>) {
+        match (event, handle, user) {
+            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(&user),
+            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll, Some(handle), _) => self.shared.tunnels.close_session(&handle),
+            _ => {}
+        }
+    }
+
+    fn peer(&self, exchange: &mut Exchange) -> Result<HttpPeer> {
+        let Some(visit) = &exchange.visit else { return Error::e_explain(ErrorType::InternalError, "no route") };
+        let timeout = visit.route.timeout;
+        let upstream = self.shared.upstreams.get(&visit.route.upstream).cloned();
+        let peer = upstream.as_ref().and_then(|upstream| upstream.peer(Patience { connect: timeout.connect, read: timeout.read }));
+        exchange.upstream = upstream;
+        match peer {
+            Some(peer) => Ok(peer),
+            None => {
+                exchange.refuse(Rejection::UpstreamUnreachable)?;
+                Error::e_explain(ErrorType::ConnectNoRoute, "no address")
+            }
+        }
+    }
+
+    /// Carries a WebSocket from handshake to close.
+    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        let peer = self.peer(exchange)?;
+        let mut request = session.req_header().clone();
+        let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
+        for name in strip::hop_by_hop(&request.headers) {
+            request.remove_header(&name);
+        }
+        request.insert_header("Connection", "Upgrade")?;
+        request.insert_header("Upgrade", "websocket")?;
+        self.dress(visit, &mut request, exchange.upstream.as_deref())?;
+        let route = visit.route.clone();
+        let (handle, user) = match &visit.visitor {
+            crate::session::Visitor::Known(session) => (Some(session.handle().as_str().to_owned()), session.user().map(str::to_owned)),
+            _ => (None, None),
+        };
+        // Entered before the app answers: an end of the session that comes meanwhile is not missed.
+        let ticket = self.shared.tunnels.enter(handle, user);
+        let opened = tunnel::open(&self.shared.connector, &peer, request, route.timeout.read).await?;
+        let mut head = opened.head.clone();
+        self.undress(exchange, &mut head).await?;
+        if head.status != 101 {
+            return opened.relay_refusal(session, head).await;
+        }
+        head.insert_header("Connection", "Upgrade")?;
+        head.insert_header("Upgrade", "websocket")?;
+        exchange.tunnel_bytes = opened.carry(session, head, route.timeout.idle_websocket, &ticket).await?;
+        Ok(())
+    }
+}
+
+impl Exchange {
+    /// Notes why, and stops the phases: `fail_to_proxy` writes the page.
+    fn refuse<T>(&mut self, rejection: Rejection) -> Result<T> {
+        let status = rejection.status();
+        self.refusal = Some(rejection);
+        Error::e_explain(ErrorType::HTTPStatus(status), "refused")
+    }
+}
+
+/// `None` if the policy code panicked: the exchange is answered and logged all the same.
+async fn unpanicked<T>(step: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(step).catch_unwind().await.ok()
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        self.shared.under_way.count.fetch_add(1, Ordering::AcqRel);
+        Exchange {
+            arrived: Instant::now(),
+            inbound: None,
+            visit: None,
+            endpoint: None,
+            refusal: None,
+            refusal_cookie: None,
+            event: Event::None,
+            upstream: None,
+            tries: 0,
+            body_bytes: 0,
+            tunnel_bytes: (0, 0),
+            under_way: self.shared.under_way.clone(),
+        }
+    }
+
+    /// Understood or refused, then stripped: nothing of ours that a client sent is seen by anything that follows.
+    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        guard::busy();
+        downstream::set_timeouts(session, self.shared.limits.idle);
+        match downstream::understand(session, self.edge(), self.shared.limits) {
+            Ok(inbound) => {
+                downstream::strip_request(session, self.edge(), &inbound)?;
+                exchange.inbound = Some(inbound);
+                Ok(())
+            }
+            Err(rejection) => exchange.refuse(rejection),
+        }
+    }
+
+    /// Decided: an answer of ours, a refusal, a WebSocket, or on to the app.
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let Some(inbound) = exchange.inbound.clone() else { return exchange.refuse(Rejection::Defect) };
+        let verdict = unpanicked(self.edge().receive(inbound, &session.req_header().headers)).await;
+        match verdict {
+            Some(Verdict::Forward(visit)) => exchange.visit = Some(visit),
+            Some(Verdict::Refuse(rejection)) => return exchange.refuse(rejection),
+            Some(Verdict::Own(endpoint)) => return self.answer_own(session, exchange, endpoint).await,
+            None => return exchange.refuse(Rejection::Defect),
+        }
+        if exchange.visit.as_ref().is_some_and(|visit| visit.inbound.upgrade) {
+            self.tunnel(session, exchange).await?;
+            return Ok(true);
+        }
+        if let Some(most) = exchange.visit.as_ref().and_then(|visit| visit.route.max_body)
+            && downstream::content_length(session).is_some_and(|length| length > most)
+        {
+            return exchange.refuse(Rejection::BodyTooLarge);
+        }
+        Ok(false)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        exchange.tries += 1;
+        self.peer(exchange).map(Box::new)
+    }
+
+    /// Nothing was sent yet, so another server may be tried, whatever the method.
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+        error.set_retry(exchange.upstream.as_ref().is_some_and(|upstream| exchange.tries < upstream.len()));
+        error
+    }
+
+    /// Dressed. Runs again on a fresh clone of the head if the request is tried again.
+    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, exchange: &mut Exchange) -> Result<()> {
+        match &exchange.visit {
+            Some(visit) => self.dress(visit, request, exchange.upstream.as_deref()),
+            None => exchange.refuse(Rejection::Defect),
+        }
+    }
+
+    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, _: bool, exchange: &mut Exchange) -> Result<()> {
+        exchange.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let most = exchange.visit.as_ref().and_then(|visit| visit.route.max_body);
+        if most.is_some_and(|most| exchange.body_bytes > most) { exchange.refuse(Rejection::BodyTooLarge) } else { Ok(()) }
+    }
+
+    /// Undressed, committed, and only then on its way: what the visitor is told is stored.
+    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
+        self.undress(exchange, head).await?;
+        downstream::suit_version(session, head);
+        Ok(())
+    }
+
+    async fn response_trailer_filter(&self, _: &mut Session, trailers: &mut HeaderMap, _: &mut Exchange) -> Result<Option<Bytes>> {
+        for name in strip::reserved(trailers, &self.edge().reserved) {
+            trailers.remove(name);
+        }
+        Ok(None)
+    }
+
+    /// Every page of an error is written here, by one function from one table.
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        let rejection = exchange.refusal.clone().or_else(|| downstream::rejection_of(error));
+        let mut status = 0;
+        if let Some(rejection) = rejection {
+            exchange.refusal = Some(rejection.clone());
+            if session.response_written().is_none_or(|head| head.status.is_informational()) {
+                status = rejection.status();
+                let asker = exchange.asker();
+                let mut reply = rejection.reply(asker);
+                reply.headers.extend(exchange.refusal_cookie.take().map(|cookie| (http::header::SET_COOKIE, cookie)));
+                session.set_keepalive(None);
+                // The client may have left: then there is nobody to tell.
+                let _ = downstream::write_reply(session, reply).await;
+            }
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        guard::idle();
+        if self.shared.access_log {
+            exchange.remember(session, error);
+        }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        // The access line says it, without the query.
+        true
+    }
+
+    fn request_summary(&self, _: &Session, exchange: &Exchange) -> String {
+        exchange.inbound.as_ref().map_or_else(String::new, |inbound| format!("{} {}", inbound.method, inbound.target.path()))
+    }
+}
+
+impl Proxy {
+    async fn answer_own(&self, session: &mut Session, exchange: &mut Exchange, endpoint: Endpoint) -> Result<bool> {
+        exchange.endpoint = Some(endpoint);
+        let Some(inbound) = exchange.inbound.clone() else { return exchange.refuse(Rejection::Defect) };
+        let form = if endpoint.reads_form(&inbound.method) {
+            match downstream::read_form(session).await {
+                Ok(form) => form,
+                Err(rejection) => return exchange.refuse(rejection),
+            }
+        } else {
+            Bytes::new()
+        };
+        let reply = unpanicked(self.edge().answer(endpoint, &inbound, &session.req_header().headers, &form)).await;
+        let Some(reply) = reply else { return exchange.refuse(Rejection::Defect) };
+        exchange.event = reply.event;
+        self.close_ended(reply.event, reply.ended.clone(), None);
+        downstream::write_reply(session, reply).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,85 @@
+//! An answer of our own: status, headers, body.
+
+use crate::session::Event;
+use askama::Template;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use http::{HeaderName, HeaderValue};
+
+/// What we answer ourselves. `Content-Length` is written with it.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Bytes,
+    /// What happened to the session, for the log.
+    pub event: Event,
+    /// The handle of the session that this answer ended: its WebSockets end too.
+    pub ended: Option<String>,
+}
+
+/// No script, no foreign anything; forms lead here only; nobody frames us.
+const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+impl Reply {
+    fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let headers = vec![
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        ];
+        Reply { status, headers, body: body.into(), event: Event::None, ended: None }
+    }
+
+    /// Plain text.
+    pub fn text(status: u16, text: &'static str) -> Self {
+        Reply::new(status, "text/plain; charset=utf-8", text)
+    }
+
+    /// JSON for a page's own script.
+    pub fn json(status: u16, value: &serde_json::Value) -> Self {
+        Reply::new(status, "application/json", value.to_string())
+    }
+
+    /// A refusal for a script (RFC 9457).
+    pub fn problem(status: u16, value: &serde_json::Value) -> Self {
+        Reply::new(status, "application/problem+json", value.to_string())
+    }
+
+    /// A page. A template that fails to render, which none can, gives an empty one.
+    pub fn page(status: u16, page: &impl Template) -> Self {
+        let mut reply = Reply::new(status, "text/html; charset=utf-8", page.render().unwrap_or_default());
+        reply.headers.push((http::header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)));
+        reply.headers.push((http::header::REFERRER_POLICY, HeaderValue::from_static("same-origin")));
+        reply.headers.push((HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")));
+        reply
+    }
+
+    /// The sheet of all our pages: the same for everybody until the next version.
+    pub fn stylesheet(sheet: &'static str) -> Self {
+        let mut reply = Reply::new(200, "text/css; charset=utf-8", sheet);
+        reply.headers.retain(|(name, _)| name != CACHE_CONTROL);
+        reply.headers.push((CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")));
+        reply
+    }
+
+    /// 303: go there with GET (RFC 9110 section 15.4.4).
+    pub fn see_other(path: &str) -> Self {
+        let mut reply = Reply::new(303, "text/plain; charset=utf-8", "");
+        reply.headers.extend(HeaderValue::try_from(path).ok().map(|path| (LOCATION, path)));
+        reply
+    }
+
+    /// With a `Set-Cookie` line.
+    pub fn with_cookie(mut self, line: &str) -> Self {
+        self.headers.extend(HeaderValue::try_from(line).ok().map(|line| (SET_COOKIE, line)));
+        self
+    }
+
+    /// With what happened to the session, and which it was.
+    pub fn with_event(mut self, event: Event, ended: Option<String>) -> Self {
+        self.event = event;
+        self.ended = ended;
+        self
+    }
+}
