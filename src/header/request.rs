@@ -271,18 +271,10 @@ mod tests {
     fn what_does_not_fit_is_dropped_by_rank_and_named() {
         let data = format!(r#"{{"short":"s","long":"{}","list":["{}"]}}"#, "l".repeat(60), "x".repeat(40));
 
-        let seen = dressed(&HeaderSettings { max_bytes: 220, ..settings() }, &data, Some("ada"));
+        let seen = dressed(&HeaderSettings { max_bytes: 219, ..settings() }, &data, Some("ada"));
 
-        assert_eq!(
-            seen[3..],
-            ["x-session-short: s", "x-session-expires-in: 60", "x-session-overflow: x-session-data, x-session-list, x-session-long"]
-                .map(str::to_owned)[..]
-                .iter()
-                .cloned()
-                .skip(0)
-                .collect::<Vec<_>>()[..],
-            "{seen:?}"
-        );
+        let named = "x-session-overflow: x-session-data, x-session-list, x-session-long";
+        assert_eq!(seen[2..], ["x-session-short: s", "x-session-expires-in: 60", named]);
     }
 
     #[test]
