@@ -1,0 +1,3 @@
+//! The pages and answers that Cloakroom gives itself.
+
+pub mod pages;
