@@ -1,7 +1,10 @@
 //! Cloakroom: a reverse proxy that adds sessions in front of unmodified apps. `src/README.md` is the tour.
 
 pub mod access;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod demo;
 pub mod edge;
 pub mod endpoint;
 pub mod header;

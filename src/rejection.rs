@@ -177,7 +177,7 @@ impl Rejection {
         let Told { status, title, lines, reason } = self.told();
         let retry = matches!(status, 408 | 502..=504) && *self != Rejection::LogoutUnconfirmed;
         let mut reply = match asker {
-            Asker::Person => Reply::page(status, &ErrorPage { status, title, lines, retry }),
+            Asker::Person => Reply::page(status, &ErrorPage { status, title, lines, retry, number: String::new(), time: String::new() }),
             Asker::Script => {
                 let mut problem = json!({ "status": status, "title": title, "reason": reason });
                 if let (Rejection::NotSignedIn { lapse: Some(lapse) }, Some(members)) = (self, problem.as_object_mut()) {

@@ -1,5 +1,6 @@
 //! An answer of our own: status, headers, body.
 
+use crate::endpoint::pages::CONTENT_SECURITY_POLICY;
 use crate::session::Event;
 use askama::Template;
 use bytes::Bytes;
@@ -17,9 +18,6 @@ pub struct Reply {
     /// The handle of the session that this answer ended: its WebSockets end too.
     pub ended: Option<String>,
 }
-
-/// No script, no foreign anything; forms lead here only; nobody frames us.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 impl Reply {
     fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
@@ -49,7 +47,7 @@ impl Reply {
     /// A page. A template that fails to render, which none can, gives an empty one.
     pub fn page(status: u16, page: &impl Template) -> Self {
         let mut reply = Reply::new(status, "text/html; charset=utf-8", page.render().unwrap_or_default());
-        reply.headers.push((http::header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)));
+        reply.headers.push((http::header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)));
         reply.headers.push((http::header::REFERRER_POLICY, HeaderValue::from_static("same-origin")));
         reply.headers.push((HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")));
         reply

@@ -63,7 +63,7 @@ pub async fn answer(edge: &Edge, endpoint: Endpoint, inbound: &Inbound, headers:
     let reads = matches!(inbound.method, Method::GET | Method::HEAD);
     match endpoint {
         Endpoint::Livez if reads => Reply::text(200, "ok\n"),
-        Endpoint::Stylesheet if reads => Reply::stylesheet(pages::STYLESHEET),
+        Endpoint::Stylesheet if reads => Reply::stylesheet(pages::LOOK),
         Endpoint::Session if reads => status::session(edge, inbound, headers).await,
         Endpoint::Logout if reads => logout::ask(edge, inbound, headers).await,
         Endpoint::Logout if inbound.method == Method::POST => logout::end(edge, inbound, headers, form).await,
