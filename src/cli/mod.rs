@@ -43,7 +43,7 @@ impl Cli {
     }
 
     /// What to do.
-    pub fn command(&self) -> Command {
+    pub fn chosen(&self) -> Command {
         self.command.clone().unwrap_or(Command::Run)
     }
 }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn run_is_the_default() {
-        assert_eq!(parse("cloakroom").command(), Command::Run);
+        assert_eq!(parse("cloakroom").chosen(), Command::Run);
     }
 
     #[test]

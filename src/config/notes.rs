@@ -37,6 +37,11 @@ impl<'a> Notes<'a> {
         self.problems.borrow_mut().push(problem);
     }
 
+    /// How many problems there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.borrow().len()
+    }
+
     /// An environment variable; `None` if it is unset.
     pub(super) fn env(&self, name: &str) -> Option<String> {
         (self.env)(name)
@@ -60,6 +65,15 @@ impl<'a> Notes<'a> {
             Some(position) => broken.contains(&line_of(position)),
             None => !broken.is_empty(),
         };
+        // A value that was not understood may still be a secret.
+        let mut start = 0;
+        for (number, line) in source.split_inclusive('\n').enumerate() {
+            let is_secret = ["secret", "token", "uri"].iter().any(|key| line.trim_start().starts_with(key) && line.contains('='));
+            if let (true, true, Some(value)) = (is_secret, broken.contains(&number), line.find('=')) {
+                self.hide(start + value + 1..start + line.len());
+            }
+            start += line.len();
+        }
         let sound = self.problems.into_inner().into_iter().filter(|problem| !is_guesswork(problem));
         Report::new(path, source, &self.hidden.into_inner(), syntax.iter().cloned().chain(sound).collect())
     }

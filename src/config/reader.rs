@@ -8,6 +8,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// A misspelt key with such a word in its name has a value that no report may show.
+const SECRETIVE: [&str; 6] = ["secr", "token", "uri", "url", "passw", "key"];
+
 /// One table of the file while it is read. An absent table reads as an empty one.
 pub(super) struct Section<'n, 'i> {
     pub(super) notes: &'n Notes<'n>,
@@ -67,8 +70,7 @@ impl<'n, 'i> Section<'n, 'i> {
     }
 
     /// Answers a key of a later version: recognised, and refused.
-    pub(super) fn unavailable(&mut self, key: &'static str, called: &str) {
-        self.known.push(key);
+    pub(super) fn unavailable(&mut self, key: &str, called: &str) {
         if let Some((name, _)) = self.table.remove_entry(key) {
             self.notes.add(unavailable(called, &name.span()));
         }
@@ -76,8 +78,11 @@ impl<'n, 'i> Section<'n, 'i> {
 
     /// Reports every key that nobody took.
     pub(super) fn finish(self) {
-        for (key, _) in self.table {
+        for (key, value) in self.table {
             let name = key.get_ref();
+            if SECRETIVE.iter().any(|word| name.to_lowercase().contains(word)) {
+                self.notes.hide(value.span());
+            }
             let problem = Problem::error(format!("unknown key `{}` in {}", shown(name), self.name));
             let problem = problem.at(&key.span(), "unknown");
             self.notes.add(problem.help(match nearest(name, self.known.iter().copied()) {

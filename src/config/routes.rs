@@ -57,7 +57,7 @@ fn report_hidden(notes: &Notes<'_>, earlier: &[At<Arc<Route>>], route: &Route, s
 fn read_one(mut section: Section<'_, '_>, around: &mut Surroundings<'_>) -> Option<Route> {
     let notes = section.notes;
     let span = section.span().cloned().unwrap_or_default();
-    let pattern = pattern(section.section("match", "`match`"));
+    let (pattern, is_sound) = pattern(section.section("match", "`match`"));
     let session = session_use(&mut section);
     section.unavailable("require", "require");
     section.unavailable("end_app_cookies", "end_app_cookies");
@@ -89,7 +89,8 @@ fn read_one(mut section: Section<'_, '_>, around: &mut Surroundings<'_>) -> Opti
         pattern,
     };
     section.finish();
-    Some(route)
+    // A route whose pattern is wrong would seem to match everything, and hide others.
+    is_sound.then_some(route)
 }
 
 fn name_of(pattern: &Pattern) -> String {
@@ -99,13 +100,15 @@ fn name_of(pattern: &Pattern) -> String {
     }
 }
 
-fn pattern(mut section: Section<'_, '_>) -> Pattern {
+/// The second value tells whether the pattern is what its writer meant.
+fn pattern(mut section: Section<'_, '_>) -> (Pattern, bool) {
     let notes = section.notes;
+    let before = notes.count();
     let host = section.text("host").and_then(|host| parsed(notes, "host", &host, HostPattern::parse));
     let path = section.text("path").and_then(|path| parsed(notes, "path", &path, PathPattern::parse));
     let methods = section.take("methods").and_then(methods);
     section.finish();
-    Pattern { host, path: path.unwrap_or_default(), methods }
+    (Pattern { host, path: path.unwrap_or_default(), methods }, notes.count() == before)
 }
 
 fn parsed<T, E: std::fmt::Display>(notes: &Notes<'_>, key: &str, text: &At<String>, parse: fn(&str) -> Result<T, E>) -> Option<T> {

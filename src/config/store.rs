@@ -133,6 +133,9 @@ fn take_of<'n, 'i>(section: &mut Section<'n, 'i>, key: &'static str, kind: Kind,
     if kind == owner {
         return Some(entry);
     }
+    if key == "uri" {
+        section.notes.hide(entry.span.clone());
+    }
     let called = |kind| match kind {
         Kind::Embedded => "embedded",
         Kind::Mongo => "mongodb",
