@@ -1,0 +1,135 @@
+//! The command line's grammar. Results go to stdout, everything else to stderr.
+
+pub mod check;
+pub mod secret;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Exit code: all is well.
+pub const FINE: u8 = 0;
+/// Exit code: wrong usage, or wrong configuration.
+pub const WRONG: u8 = 2;
+
+const EXAMPLE: &str = "Example:\n  cloakroom --config proxy.toml";
+const RUN_EXAMPLE: &str = "Example:\n  cloakroom run --config /etc/cloakroom/proxy.toml";
+const CHECK_EXAMPLE: &str =
+    "Example:\n  cloakroom check --config proxy.toml && systemctl reload cloakroom\n\nExits with 0 if the file is fine, else with 2.";
+const SECRET_EXAMPLE: &str =
+    "Example:\n  SESSION_SECRET=$(cloakroom secret) cloakroom run\n\nwith secrets = [\"env:SESSION_SECRET\"] in `[session]`.";
+const DEMO_EXAMPLE: &str = "Example:\n  cloakroom demo --listen 127.0.0.1:3000";
+const HEALTH_EXAMPLE: &str =
+    "Example:\n  HEALTHCHECK CMD [\"cloakroom\", \"healthcheck\"]\n\nExits with 0 if the proxy answers, else with 1.";
+const EXPLAIN_EXAMPLE: &str =
+    "Example:\n  cloakroom explain GET https://app.example.com/admin/x --user alice --session-data '{\"role\":\"admin\"}'";
+
+/// A reverse proxy that adds sessions in front of unmodified apps.
+#[derive(Clone, Debug, Parser, PartialEq)]
+#[command(name = "cloakroom", version, after_help = EXAMPLE)]
+pub struct Cli {
+    /// The configuration [default: $CLOAKROOM_CONFIG, else proxy.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do; without it: run
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+impl Cli {
+    /// The configuration file: `--config`, else `$CLOAKROOM_CONFIG`, else `proxy.toml` in the working directory.
+    pub fn config_path(&self, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+        let named = self.config.clone().or_else(|| env("CLOAKROOM_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
+        named.unwrap_or_else(|| PathBuf::from("proxy.toml"))
+    }
+
+    /// What to do.
+    pub fn chosen(&self) -> Command {
+        self.command.clone().unwrap_or(Command::Run)
+    }
+}
+
+/// The commands.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Serve (this is what happens without a command)
+    #[command(after_help = RUN_EXAMPLE)]
+    Run,
+    /// Tell every problem of the configuration at once
+    #[command(after_help = CHECK_EXAMPLE)]
+    Check,
+    /// Print a fresh secret
+    #[command(after_help = SECRET_EXAMPLE)]
+    Secret,
+    /// Serve only the built-in demo app
+    #[command(after_help = DEMO_EXAMPLE)]
+    Demo(Demo),
+    /// Ask a running proxy whether it is alive
+    #[command(after_help = HEALTH_EXAMPLE)]
+    Healthcheck,
+    /// Tell which route a request takes, why, and which headers the app would get
+    #[command(after_help = EXPLAIN_EXAMPLE)]
+    Explain(Explain),
+}
+
+/// `cloakroom demo`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Demo {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+    pub listen: std::net::SocketAddr,
+}
+
+/// `cloakroom explain`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Explain {
+    /// The request's method
+    pub method: String,
+    /// The request's URL
+    pub url: String,
+    /// As if this user were signed in
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// As if the session held this JSON object
+    #[arg(long, value_name = "JSON")]
+    pub session_data: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split(' ')).unwrap()
+    }
+
+    #[test]
+    fn the_grammar_is_consistent_and_each_help_has_an_example() {
+        let mut grammar = Cli::command();
+        grammar.build();
+        grammar.clone().debug_assert();
+
+        let mut without = grammar.get_subcommands_mut().filter(|command| command.get_name() != "help").filter_map(|command| {
+            let help = command.render_help().to_string();
+            (!help.contains("Example:\n  ")).then(|| command.get_name().to_owned())
+        });
+
+        assert_eq!(without.next(), None);
+        assert_eq!(Cli::command().get_subcommands().count(), 6);
+    }
+
+    #[test]
+    fn run_is_the_default() {
+        assert_eq!(parse("cloakroom").chosen(), Command::Run);
+    }
+
+    #[test]
+    fn the_configuration_is_named_before_or_after_the_command() {
+        let set = |name: &str| (name == "CLOAKROOM_CONFIG").then(|| "from-env.toml".to_owned());
+
+        assert_eq!(parse("cloakroom check --config a.toml").config_path(&set), PathBuf::from("a.toml"));
+        assert_eq!(parse("cloakroom --config a.toml check").config_path(&set), PathBuf::from("a.toml"));
+        assert_eq!(parse("cloakroom check").config_path(&set), PathBuf::from("from-env.toml"));
+        assert_eq!(parse("cloakroom check").config_path(&|_| None), PathBuf::from("proxy.toml"));
+    }
+}

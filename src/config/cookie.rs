@@ -1,0 +1,235 @@
+//! `[session.cookie]`: the cookie's name and attributes, which browsers accept only in certain combinations.
+
+use super::notes::{At, Notes};
+use super::reader::Section;
+use super::report::{Problem, shown};
+use super::server::Server;
+use super::units;
+use crate::route::is_host_name;
+use std::time::Duration;
+
+/// Browsers cut longer lifetimes (RFC 6265bis, 5.5).
+pub(super) const LONGEST_MAX_AGE: Duration = Duration::from_secs(86_400 * 400);
+
+/// `[session.cookie]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cookie {
+    /// The name; `None`: chosen by [`Cookie::name_for`].
+    pub name: Option<String>,
+    /// How long the browser keeps it.
+    pub max_age: MaxAge,
+    /// `SameSite`.
+    pub same_site: SameSite,
+    /// `Secure`.
+    pub secure: Secure,
+    /// `Domain`, without leading dot; `None`: this host only.
+    pub domain: Option<String>,
+    /// `Path`.
+    pub path: String,
+    /// `HttpOnly`.
+    pub http_only: bool,
+    /// `Partitioned`.
+    pub partitioned: bool,
+    /// `Priority`; `None`: not sent.
+    pub priority: Option<Priority>,
+}
+
+impl Cookie {
+    /// The configured name, or the strictest prefix that the attributes allow: `__Host-cloakroom`, `__Secure-cloakroom` (with a domain or a path),
+    /// or plain `cloakroom` where the site is not served over TLS.
+    pub fn name_for(&self, https: bool) -> &str {
+        match &self.name {
+            Some(name) => name,
+            None if !self.secure.on(https) => "cloakroom",
+            None if self.domain.is_none() && self.path == "/" => "__Host-cloakroom",
+            None => "__Secure-cloakroom",
+        }
+    }
+}
+
+/// How long the browser keeps the cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxAge {
+    /// Until it closes.
+    Session,
+    /// This long.
+    For(Duration),
+}
+
+/// `SameSite`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// `Strict`.
+    Strict,
+    /// `Lax`.
+    Lax,
+    /// `None`.
+    None,
+    /// `None` on secure requests, else `Lax`.
+    Auto,
+    /// Not sent.
+    Off,
+}
+
+/// `Secure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secure {
+    /// Always; an insecure request gets no cookie.
+    Yes,
+    /// Never.
+    No,
+    /// As the request is.
+    Auto,
+}
+
+impl Secure {
+    /// Whether the attribute is set on a request that is, or is not, secure.
+    pub fn on(self, https: bool) -> bool {
+        match self {
+            Secure::Yes => true,
+            Secure::No => false,
+            Secure::Auto => https,
+        }
+    }
+}
+
+/// `Priority`, a Chromium extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// `Low`.
+    Low,
+    /// `Medium`.
+    Medium,
+    /// `High`.
+    High,
+}
+
+/// What is known about how visitors reach the site.
+pub(super) struct Site {
+    https: bool,
+    behind_trusted: bool,
+}
+
+impl Site {
+    pub(super) fn of(server: &Server) -> Self {
+        let https = server.public_url.as_ref().is_some_and(|url| url.https);
+        Site { https, behind_trusted: !server.trusted_proxies.is_empty() }
+    }
+}
+
+/// Reads `[session.cookie]`. The second value is `max_age` as configured; the cookie's own is for the caller to decide.
+pub(super) fn read(mut section: Section<'_, '_>, site: &Site) -> (Cookie, Option<MaxAge>) {
+    let notes = section.notes;
+    let name = section.text("name").filter(|name| name.value != "auto").and_then(|name| token(notes, name));
+    let max_age = max_age(&mut section);
+    let same_site = section.choice("same_site", &SAME_SITES);
+    let secure = section.choice("secure", &[("true", Secure::Yes), ("false", Secure::No), ("auto", Secure::Auto)]);
+    let domain = section.text("domain").and_then(|domain| host(notes, domain));
+    let path = section.text("path").and_then(|path| cookie_path(notes, path));
+    let partitioned = section.flag("partitioned").filter(|flag| flag.value);
+    let cookie = Cookie {
+        name: name.as_ref().map(|name| name.value.clone()),
+        max_age: max_age.unwrap_or(MaxAge::Session),
+        same_site: same_site.as_ref().map_or(SameSite::Lax, |v| v.value),
+        secure: secure.as_ref().map_or(Secure::Auto, |v| v.value),
+        domain: domain.as_ref().map(|domain| domain.value.clone()),
+        path: path.as_ref().map_or_else(|| "/".to_owned(), |path| path.value.clone()),
+        http_only: section.flag("http_only").is_none_or(|flag| flag.value),
+        partitioned: partitioned.is_some(),
+        priority: section
+            .choice("priority", &[("low", Priority::Low), ("medium", Priority::Medium), ("high", Priority::High)])
+            .map(|v| v.value),
+    };
+    if let Some(name) = &name {
+        check_prefix(notes, name, &cookie, site);
+    }
+    if let Some(at) = same_site.filter(|v| v.value == SameSite::None && cookie.secure == Secure::No) {
+        let problem = Problem::error("`same_site = \"none\"` needs a secure cookie").at(&at.span, "browsers drop this cookie");
+        notes.add(problem.help("remove secure = false"));
+    }
+    if let Some(at) = partitioned.filter(|_| cookie.secure == Secure::No) {
+        let problem = Problem::error("`partitioned` needs a secure cookie").at(&at.span, "browsers drop this cookie");
+        notes.add(problem.help("remove secure = false"));
+    }
+    if let Some(at) = secure.filter(|v| v.value == Secure::Yes && !site.https && !site.behind_trusted) {
+        let problem =
+            Problem::warning("`secure = true`, but nothing says that the site is served over TLS").at(&at.span, "no visitor gets a cookie");
+        notes.add(problem.help("set `server.public_url` to the https URL of the site, or name your TLS proxy in `server.trusted_proxies`"));
+    }
+    section.finish();
+    (cookie, max_age)
+}
+
+const SAME_SITES: [(&str, SameSite); 5] =
+    [("strict", SameSite::Strict), ("lax", SameSite::Lax), ("none", SameSite::None), ("auto", SameSite::Auto), ("off", SameSite::Off)];
+
+fn max_age(section: &mut Section<'_, '_>) -> Option<MaxAge> {
+    let entry = section.take("max_age")?;
+    if entry.as_text() == Some("session") {
+        return Some(MaxAge::Session);
+    }
+    if entry.as_text().is_some_and(|text| units::duration(text).is_none() && units::likely_duration(text).is_none()) {
+        entry.notes.add(entry.wrong("not a duration").help("write a number and a unit, as in \"14d\", or \"session\""));
+        return None;
+    }
+    entry.duration_in(Duration::from_secs(1)..=LONGEST_MAX_AGE).map(MaxAge::For)
+}
+
+/// RFC 6265bis, 4.1.3; browsers compare the prefix without case (5.7).
+fn check_prefix(notes: &Notes<'_>, name: &At<String>, cookie: &Cookie, site: &Site) {
+    let lower = name.value.to_ascii_lowercase();
+    let host = lower.starts_with("__host-");
+    if !host && !lower.starts_with("__secure-") {
+        return;
+    }
+    let mut missing = Vec::new();
+    if !cookie.secure.on(site.https) {
+        missing.push("a secure cookie (an https `public_url`, or secure = true)");
+    }
+    if host && cookie.path != "/" {
+        missing.push("path = \"/\"");
+    }
+    if host && cookie.domain.is_some() {
+        missing.push("no `domain`");
+    }
+    if !missing.is_empty() {
+        let prefix = if host { "__Host-" } else { "__Secure-" };
+        let problem = Problem::error(format!("a cookie named `{}` is refused by browsers here", shown(&name.value)));
+        let problem = problem.at(&name.span, format!("`{prefix}` has conditions"));
+        notes.add(problem.help(format!("it needs {}", missing.join(" and "))));
+    }
+}
+
+fn token(notes: &Notes<'_>, name: At<String>) -> Option<At<String>> {
+    if is_token(&name.value) {
+        return Some(name);
+    }
+    let problem = Problem::error(format!("a cookie cannot be named `{}`", shown(&name.value))).at(&name.span, "not a cookie name");
+    notes.add(problem.help("use letters, digits, `-`, `_` and `.`"));
+    None
+}
+
+/// A token of RFC 9110, 5.6.2: what cookie and header names are made of.
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn host(notes: &Notes<'_>, domain: At<String>) -> Option<At<String>> {
+    // Browsers ignore a leading dot (RFC 6265, 5.2.3), and people still write it.
+    let name = domain.value.strip_prefix('.').unwrap_or(&domain.value).to_ascii_lowercase();
+    if is_host_name(&name) {
+        return Some(At { value: name, span: domain.span });
+    }
+    let problem = Problem::error(format!("`domain` cannot be `{}`", shown(&domain.value))).at(&domain.span, "not a host name");
+    notes.add(problem.help("write a name without scheme, port or path, as in \"example.com\""));
+    None
+}
+
+fn cookie_path(notes: &Notes<'_>, path: At<String>) -> Option<At<String>> {
+    if path.value.starts_with('/') && !path.value.contains(';') && path.value.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return Some(path);
+    }
+    let problem = Problem::error(format!("`path` cannot be `{}`", shown(&path.value))).at(&path.span, "not a cookie path");
+    notes.add(problem.help("it begins with `/` and is printable ASCII without `;`"));
+    None
+}

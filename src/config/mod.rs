@@ -1,0 +1,107 @@
+//! `proxy.toml`, read once and completely: either a [`Config`] that needs no further check, or a [`Report`] of all that is wrong.
+
+mod cookie;
+mod headers;
+mod log;
+mod notes;
+mod reader;
+mod report;
+mod routes;
+mod secrets;
+mod server;
+mod session;
+mod store;
+mod units;
+mod upstreams;
+
+pub use cookie::{Cookie, MaxAge, Priority, SameSite, Secure};
+pub use log::{Level, Log, LogFormat};
+pub use report::Report;
+pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, UnderscoreHeaders};
+pub use session::{IdHash, KeepAtLogin, Rolling, Session, Unset};
+pub use store::{Format, Mongo, Store, StoreKind};
+pub use upstreams::{DEMO, Upstream, UpstreamServer};
+
+use crate::route::Route;
+use notes::Notes;
+use reader::Section;
+use report::Problem;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Everything that `proxy.toml` says, with the defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[admin]`; `None`: no admin listener.
+    pub admin: Option<Admin>,
+    /// `[store]`.
+    pub store: Store,
+    /// `[session]`.
+    pub session: Session,
+    /// By name; those that a route names by URL are here under that text. `demo` is not here.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// At least one; the first match wins.
+    pub routes: Vec<Arc<Route>>,
+    /// `[log]`.
+    pub log: Log,
+    /// The headers that any `headers.set` writes, in lower case: clients may send none of them on any route.
+    pub reserved: BTreeSet<String>,
+}
+
+impl Config {
+    /// Whether `public_url` says that the site is served over TLS.
+    pub fn is_https(&self) -> bool {
+        self.server.public_url.as_ref().is_some_and(|url| url.https)
+    }
+
+    /// The session cookie's name, decided once for all requests.
+    pub fn cookie_name(&self) -> &str {
+        self.session.cookie.name_for(self.is_https())
+    }
+}
+
+/// Reads a file. `env` is asked for environment variables. Beside the settings there may be warnings; the error is every problem of the file at once,
+/// or why it could not be read.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Report), Report> {
+    let shown = path.display().to_string();
+    let source = std::fs::read(path).map_err(|error| unreadable(&shown, &error))?;
+    let not_text = |_| Report::new(shown.clone(), "", &[], vec![Problem::error(format!("`{shown}` is not UTF-8 text"))]);
+    let source = String::from_utf8(source).map_err(not_text)?;
+    let notes = Notes::new(path, env);
+    let (root, syntax) = reader::parse(&source, &notes);
+    let config = read(root, &notes);
+    let report = notes.into_report(shown, &source, syntax);
+    if report.errors() > 0 { Err(report) } else { Ok((config, report)) }
+}
+
+fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
+    root.unavailable("tls", "[tls]");
+    root.unavailable("login", "[login]");
+    let server = server::read(root.section("server", "`[server]`"));
+    let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
+    let (store, mongo_at) = store::read(root.section("store", "`[store]`"));
+    let session = session::read(root.section("session", "`[session]`"), &cookie::Site::of(&server), mongo_at);
+    let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
+    let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
+    let around = routes::Surroundings { headers: &headers, when_down: store.when_down, upstreams: &mut upstreams };
+    let routes = routes::read(notes, root.take("routes"), around);
+    let log = log::read(root.section("log", "`[log]`"));
+    root.finish();
+    let in_routes = routes.iter().flat_map(|route| route.headers.set.iter());
+    let reserved = headers.set.iter().chain(in_routes).map(|(name, _)| name.to_ascii_lowercase()).collect();
+    Config { server, admin, store, session, upstreams, routes, log, reserved }
+}
+
+fn unreadable(path: &str, error: &std::io::Error) -> Report {
+    let problem = Problem::error(format!("could not read `{}`: {error}", report::shown(path)));
+    let help = match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "name the file with --config or $CLOAKROOM_CONFIG, or create it with these two lines:\n\n[[routes]]\nupstream = \"http://127.0.0.1:3000\""
+        }
+        _ => "name another file with --config or $CLOAKROOM_CONFIG",
+    };
+    Report::new(path.to_owned(), "", &[], vec![problem.help(help)])
+}

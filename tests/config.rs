@@ -1,0 +1,400 @@
+//! `proxy.toml` from the outside: what the smallest file means, and what people are told about their mistakes.
+
+use cloakroom::config::{self, *};
+use cloakroom::route::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const ROUTE: &str = "[[routes]]\nupstream = \"demo\"\n";
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "SESSION_SECRET" | "CLOAKROOM_ADMIN_TOKEN" => Some(KEY.to_owned()),
+        "MONGODB_URI" => Some("mongodb://localhost".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn load_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Report), Report> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("proxy.toml"), text).unwrap();
+    std::fs::write(directory.path().join("key"), format!("{KEY}\n")).unwrap();
+    config::load(&directory.path().join("proxy.toml"), env)
+}
+
+fn config(text: &str) -> Config {
+    load_with(text, &env).map_err(|report| report.render(false)).unwrap().0
+}
+
+fn report(text: &str) -> Report {
+    load_with(text, &env).map_or_else(|report| report, |(_, warnings)| warnings)
+}
+
+/// The text without the temporary directory's name.
+fn placeless(line: &str) -> String {
+    let words = line.split(' ').map(|word| match word.find("/.tmp") {
+        Some(at) => {
+            let name = &word[at + 5..];
+            let quote = if word.starts_with('`') { "`" } else { "" };
+            format!("{quote}{}", &name[name.find('/').unwrap() + 1..])
+        }
+        None => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+}
+
+fn told(text: &str) -> String {
+    report(text).render(false).lines().map(|line| placeless(line) + "\n").collect()
+}
+
+/// One line per problem: `line:column: title`.
+fn titles(text: &str) -> Vec<String> {
+    report(text).lines().map(|line| placeless(&line).trim_start_matches("proxy.toml:").trim_start().to_owned()).collect()
+}
+
+fn titles_beside_a_route(text: &str) -> Vec<String> {
+    titles(&format!("{text}\n{ROUTE}"))
+}
+
+#[test]
+fn the_smallest_file_has_all_defaults() {
+    let seen = load_with("[[routes]]\nupstream = \"http://127.0.0.1:3000\"", &env).unwrap();
+
+    let (config, warnings) = seen;
+    assert!(warnings.is_empty());
+    let limits = Limits {
+        head_bytes: 65_536,
+        head_fields: 128,
+        head_time: Duration::from_secs(15),
+        idle: Some(Duration::from_secs(75)),
+        uri_bytes: 16_384,
+    };
+    let server = Server {
+        listen: vec![Listen { addr: "127.0.0.1:8080".parse().unwrap(), h2c: false }],
+        public_url: None,
+        trusted_proxies: vec![],
+        underscore_headers: UnderscoreHeaders::Drop,
+        path_policy: PathPolicy::Strict,
+        limits,
+        drain: Duration::from_secs(10),
+    };
+    assert_eq!(config.server, server);
+    assert_eq!(config.admin, None);
+    let StoreKind::Embedded { path } = &config.store.kind else { panic!("{:?}", config.store) };
+    assert_eq!(path.file_name().unwrap(), "cloakroom.db");
+    let store = (config.store.read_timeout, config.store.write_timeout, config.store.when_down);
+    assert_eq!(store, (Duration::from_secs(1), Duration::from_secs(2), WhenDown::Unavailable));
+    let cookie = Cookie {
+        name: None,
+        max_age: MaxAge::For(14 * DAY),
+        same_site: SameSite::Lax,
+        secure: Secure::Auto,
+        domain: None,
+        path: "/".to_owned(),
+        http_only: true,
+        partitioned: false,
+        priority: None,
+    };
+    let session = Session {
+        secrets: vec![],
+        id_hash: IdHash::Sha256,
+        idle_timeout: Some(14 * DAY),
+        absolute_timeout: Some(90 * DAY),
+        touch_after: MINUTE,
+        renew_grace: Duration::from_secs(10),
+        rolling: Rolling::Auto,
+        resave: false,
+        save_uninitialized: false,
+        unset: Unset::Keep,
+        user_from: None,
+        keep_at_login: KeepAtLogin::All,
+        max_bytes: 65_536,
+        expose: BTreeSet::new(),
+        cookie,
+    };
+    assert_eq!(config.session, session);
+    assert_eq!(config.cookie_name(), "cloakroom");
+    let url = "http://127.0.0.1:3000".to_owned();
+    let app = UpstreamServer { host: "127.0.0.1".to_owned(), port: 3000 };
+    assert_eq!(config.upstreams, BTreeMap::from([(url.clone(), Upstream { name: url.clone(), servers: vec![app], tls: false })]));
+    let headers =
+        HeaderSettings { fields: Fields::All, encoding: Encoding::Percent, max_bytes: 8192, overflow: Overflow::Drop, set: vec![] };
+    let route = Route {
+        name: "/*".to_owned(),
+        pattern: Pattern::default(),
+        session: SessionUse::Optional,
+        unauthenticated: Unauthenticated::Unauthorized,
+        upstream: url,
+        write: Write::None,
+        login: false,
+        touch: true,
+        origins: vec![],
+        strip_prefix: None,
+        preserve_host: true,
+        timeout: Timeouts { connect: Duration::from_secs(2), read: MINUTE, idle_websocket: 5 * MINUTE },
+        max_body: None,
+        when_down: WhenDown::Unavailable,
+        headers,
+    };
+    assert_eq!(config.routes.iter().map(|route| (**route).clone()).collect::<Vec<_>>(), [route]);
+    assert_eq!(config.log, Log { level: Level::Info, format: LogFormat::Auto, access: true });
+    assert_eq!(config.reserved, BTreeSet::new());
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_in_one_run() {
+    let seen = told(include_str!("config/mistakes.toml"));
+
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write("tests/config/mistakes.txt", &seen).unwrap();
+    }
+    assert_eq!(seen, std::fs::read_to_string("tests/config/mistakes.txt").unwrap());
+}
+
+#[test]
+fn several_syntax_errors_are_told_at_once_and_the_sound_rest_is_read() {
+    let seen = titles("[server]\ndrain = = 1\nlisten = [\"127.0.0.1:80\"\n[session]\nidle_timeout = \"2y\"\n");
+
+    assert!(seen.iter().filter(|title| title.contains("not TOML")).count() >= 1, "{seen:?}");
+    assert!(seen.iter().any(|title| title.starts_with("2:")), "{seen:?}");
+}
+
+#[test]
+fn a_missing_file_is_named_with_a_remedy() {
+    let report = config::load(Path::new("nowhere/proxy.toml"), &env).unwrap_err().render(false);
+
+    assert!(report.starts_with("error: could not read `nowhere/proxy.toml`: No such file or directory"), "{report}");
+    assert!(report.contains("--config or $CLOAKROOM_CONFIG") && report.contains("[[routes]]"), "{report}");
+}
+
+#[test]
+fn a_file_without_routes_serves_nothing_and_is_refused() {
+    assert_eq!(titles(""), ["there are no routes: nothing would be served"]);
+}
+
+#[test]
+fn no_report_shows_a_secret() {
+    let secret = "hunter2hunter2";
+    for text in [
+        format!("[session]\nsecrets = \"{secret}\""),
+        format!("[session]\nsecret = \"{secret}\""),
+        format!("[session]\nsecrets = [\"{secret}"),
+        format!("[session]\nsecrets = [\"hex:{secret}\"]"),
+        format!("[store]\nuri = \"mongodb://a:{secret}@b\""),
+        format!("[store]\nkind = \"mongodb\"\nuri = \"mongodb://a:{secret}@b\""),
+        format!("[admin]\ntoken = \"base64:{secret}!\""),
+    ] {
+        let seen = told(&text);
+
+        assert!(seen.contains("***") && !seen.contains(secret), "{seen}");
+    }
+}
+
+#[test]
+fn secrets_come_from_four_places() {
+    let session = "[session]\nsecrets = [\"env:SESSION_SECRET\", \"file:key\", \"hex:6b6579\", \"base64:a2V5\", \"keyboard cat\"]";
+    let config = config(&format!("{session}\n{ROUTE}"));
+
+    let bytes: Vec<_> = config.session.secrets.iter().map(|secret| secret.expose_secret().to_vec()).collect();
+    assert_eq!(bytes, [KEY.as_bytes(), KEY.as_bytes(), b"key", b"key", b"keyboard cat"]);
+}
+
+#[test]
+fn secrets_that_are_not_there_are_refused() {
+    let seen = titles_beside_a_route("[session]\nsecrets = [\"\", \"env:EMPTY\", \"hex:\"]");
+    assert_eq!(
+        seen,
+        ["2:12: a secret in `secrets` is empty", "2:16: a secret in `secrets` is empty", "2:29: a secret in `secrets` is empty"]
+    );
+    assert_eq!(titles_beside_a_route("[session]\nsecrets = []"), ["2:11: `secrets` is empty"]);
+    assert_eq!(titles_beside_a_route("[store]\nkind = \"mongodb\"\nuri = \"env:MONGODB_URI\""), ["2:8: the MongoDB store needs `secrets`"]);
+}
+
+#[test]
+fn idle_timeout_and_max_age_follow_each_other_when_one_is_given() {
+    let lengths = |keys: &str| {
+        let session = config(&format!("[session]\n{keys}\n{ROUTE}")).session;
+        (session.idle_timeout, session.cookie.max_age)
+    };
+
+    assert_eq!(lengths("idle_timeout = \"30m\""), (Some(30 * MINUTE), MaxAge::For(30 * MINUTE)));
+    assert_eq!(lengths("cookie.max_age = \"1d\""), (Some(DAY), MaxAge::For(DAY)));
+    assert_eq!(lengths("cookie.max_age = \"session\""), (Some(14 * DAY), MaxAge::Session));
+    assert_eq!(lengths("idle_timeout = \"off\"\ncookie.max_age = \"1d\""), (None, MaxAge::For(DAY)));
+    assert_eq!(lengths("preset = \"strict\""), (Some(30 * MINUTE), MaxAge::For(30 * MINUTE)));
+}
+
+#[test]
+fn explicit_keys_win_over_the_preset() {
+    let session = config(&format!("[session]\npreset = \"strict\"\nidle_timeout = \"5m\"\n{ROUTE}")).session;
+
+    assert_eq!((session.idle_timeout, session.absolute_timeout), (Some(5 * MINUTE), Some(12 * 60 * MINUTE)));
+}
+
+#[test]
+fn the_auto_name_is_as_strict_as_the_site_allows() {
+    let name = |keys: &str| config(&format!("{keys}\n{ROUTE}")).cookie_name().to_owned();
+    let https = "server.public_url = \"https://a\"\n";
+
+    assert_eq!(name(""), "cloakroom");
+    assert_eq!(name(https), "__Host-cloakroom");
+    assert_eq!(name(&format!("{https}session.cookie.domain = \"a\"")), "__Secure-cloakroom");
+    assert_eq!(name(&format!("{https}session.cookie.secure = false")), "cloakroom");
+}
+
+#[test]
+fn the_environment_overrides_the_listeners() {
+    let listening = |value: &str| {
+        let value = value.to_owned();
+        let env = move |name: &str| (name == "CLOAKROOM_LISTEN").then(|| value.clone());
+        load_with(ROUTE, &env).map(|(config, _)| config.server.listen.iter().map(|l| l.addr.to_string()).collect::<Vec<_>>())
+    };
+
+    assert_eq!(listening("0.0.0.0:1, [::]:2").unwrap(), ["0.0.0.0:1", "[::]:2"]);
+    assert_eq!(listening("").unwrap(), ["127.0.0.1:8080"]);
+    assert_eq!(listening("8080").unwrap_err().errors(), 1);
+}
+
+#[test]
+fn a_route_overrides_the_headers_key_by_key() {
+    let global = "[headers]\nencoding = \"raw\"\nset = { \"Remote-User\" = \"{user}\", \"X-Id\" = \"{handle}\" }\n";
+    let config = config(&format!("{global}{ROUTE}headers = {{ fields = [\"role\"], set = {{ \"remote-user\" = \"{{field:mail}}\" }} }}"));
+
+    let headers = &config.routes[0].headers;
+    let pair = |name: &str, template: &str| (name.to_owned(), template.to_owned());
+    assert_eq!(headers.set, [pair("X-Id", "{handle}"), pair("remote-user", "{field:mail}")]);
+    assert_eq!((headers.encoding, &headers.fields), (Encoding::Raw, &Fields::Only(BTreeSet::from(["role".to_owned()]))));
+    assert_eq!(config.reserved, BTreeSet::from(["remote-user".to_owned(), "x-id".to_owned()]));
+}
+
+#[test]
+fn keys_of_a_later_version_are_recognised_and_refused() {
+    let keys = [
+        ("[tls.main]", "1:2: `[tls]` is not available in this version"),
+        ("[login]", "1:2: `[login]` is not available in this version"),
+        ("server.listen = [{ addr = \"[::]:80\", tls = \"a\" }]", "1:44: `tls` is not available in this version"),
+        ("store.cache = {}", "1:7: `store.cache` is not available in this version"),
+        ("upstreams.a = { servers = [\"a:1\"], health = {} }", "1:36: `health` is not available in this version"),
+        ("session.max_per_user = 0", "1:9: `session.max_per_user` is not available in this version"),
+    ];
+    for (text, expected) in keys {
+        assert_eq!(titles_beside_a_route(text), [expected]);
+    }
+    assert_eq!(titles(&format!("{ROUTE}require = {{}}")), ["3:1: `require` is not available in this version"]);
+    assert_eq!(titles(&format!("{ROUTE}end_app_cookies = []")), ["3:1: `end_app_cookies` is not available in this version"]);
+    assert_eq!(
+        titles(&format!("{ROUTE}unauthenticated = \"auto\"")),
+        ["3:19: `unauthenticated = \"auto\"` is not available in this version"]
+    );
+}
+
+/// The lines of the shipped file with the `#` of those taken away that `chosen` picks by their number.
+fn shipped(chosen: impl Fn(usize, &str) -> bool) -> String {
+    let lines = include_str!("../proxy.toml").lines().enumerate().map(|(number, line)| match line.strip_prefix('#') {
+        Some(key) if is_key(line) && chosen(number, key) => key.to_owned() + "\n",
+        _ => line.to_owned() + "\n",
+    });
+    lines.collect()
+}
+
+fn is_key(line: &str) -> bool {
+    line.strip_prefix('#').is_some_and(|key| key.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()))
+}
+
+#[test]
+fn the_shipped_file_and_all_its_commented_keys_are_right() {
+    assert_eq!(told(&shipped(|_, _| false)), "");
+    assert_eq!(told(&shipped(|_, _| true)), "");
+    let keys = include_str!("../proxy.toml").lines().filter(|line| is_key(line)).count();
+    assert!(keys > 60, "only {keys} commented keys were found");
+}
+
+#[test]
+fn the_shipped_files_mongodb_keys_are_right() {
+    let all = shipped(|_, key| !key.starts_with("path = \"cloakroom.db\""));
+
+    let mongo = all.replace("kind = \"embedded\"", "kind = \"mongodb\"").replace("\n#   ", "\n");
+
+    assert_eq!(told(&mongo), "");
+    assert!(matches!(config(&mongo).store.kind, StoreKind::Mongo(_)));
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let bogus = "qqqqqqqqqqqq = 1";
+    let mut texts = vec![format!("{ROUTE}{bogus}")];
+    for section in ["server", "server.limits", "admin", "store", "session", "session.cookie", "headers", "upstreams.web", "log"] {
+        texts.push(format!("{ROUTE}[{section}]\n{bogus}"));
+    }
+    for text in texts {
+        let seen = told(&text);
+        let (_, keys) = seen.split_once("the keys here are ").unwrap();
+        let keys: Vec<_> = keys.split('`').skip(1).step_by(2).filter(|key| *key != "cookie").collect();
+
+        let missing: Vec<_> = keys.iter().filter(|key| !include_str!("../proxy.toml").contains(&format!("{key} = "))).collect();
+
+        assert!(keys.len() >= 2 && missing.is_empty(), "{text}: {keys:?}, missing: {missing:?}");
+    }
+}
+
+#[test]
+fn each_rule_names_what_breaks_it() {
+    let https = "server.public_url = \"https://a\"\n";
+    let cases = [
+        ("server.listen = []", "1:17: `listen` is empty"),
+        ("server.listen = [\":8080\"]", "1:18: `:8080` is no address to listen on"),
+        ("server.listen = [\"[::]:1\", \"[::]:1\"]", "1:28: `[::]:1` is listed twice"),
+        ("server.public_url = \"https://a/b\"", "1:21: `public_url` cannot be `https://a/b`"),
+        ("server.limits.head_fields = 0", "1:29: `head_fields` is out of range"),
+        ("server.limits.head_time = \"0s\"", "1:27: `head_time` cannot be `0s`"),
+        ("server = 1", "1:10: `server` must be a table"),
+        ("admin.listen = \"127.0.0.1:8080\"", "1:16: `127.0.0.1:8080` is a listener of `[server]` already"),
+        ("admin.listen = \"0.0.0.0:9901\"", "1:16: the admin listener is open to other machines and asks for no token"),
+        ("store.uri = \"env:MONGODB_URI\"", "1:13: `uri` belongs to the mongodb store, and this one is embedded"),
+        ("store = { kind = \"memory\", path = \"a\" }", "1:35: `path` belongs to the embedded store, and this one is memory"),
+        ("store.kind = \"redis\"", "1:14: `kind` cannot be `redis`"),
+        ("session.idle_timeout = \"0s\"", "1:24: `idle_timeout` cannot be `0s`"),
+        ("session.user_from = \"a..b\"", "1:21: `user_from` cannot be `a..b`"),
+        ("session.keep_at_login = \"cart\"", "1:25: `keep_at_login` cannot be `cart`"),
+        ("session.cookie.name = \"a b\"", "1:23: a cookie cannot be named `a b`"),
+        ("session.cookie.name = \"__Secure-a\"", "1:23: a cookie named `__Secure-a` is refused by browsers here"),
+        ("session.cookie.path = \"a\"", "1:23: `path` cannot be `a`"),
+        ("session.cookie.domain = \"https://a\"", "1:25: `domain` cannot be `https://a`"),
+        ("session.cookie.max_age = \"401d\"", "1:26: `max_age` cannot be `401d`"),
+        ("session.cookie = { partitioned = true, secure = false }", "1:34: `partitioned` needs a secure cookie"),
+        ("session.cookie.secure = true", "1:25: `secure = true`, but nothing says that the site is served over TLS"),
+        ("headers.set = { \"a b\" = \"{user}\" }", "1:17: `headers.set` cannot set `a b`"),
+        ("headers.set = { X_Session_User = \"{user}\" }", "1:17: `headers.set` cannot set `X_Session_User`"),
+        ("upstreams.demo.servers = [\"a:1\"]", "1:11: an upstream cannot be named `demo`"),
+        ("upstreams.a = {}", "1:11: the upstream `a` has no `servers`"),
+        ("log.level = \"loud\"", "1:13: `level` cannot be `loud`"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(titles_beside_a_route(text), [expected]);
+    }
+    assert_eq!(titles_beside_a_route(&format!("{https}session.cookie.name = \"__HOST-a\"")), Vec::<String>::new());
+    let routes = [
+        ("write = \"cart\"", "3:9: `write` cannot be `cart`"),
+        ("session = \"off\"\nwrite = [\"a\"]", "4:9: `write` on a route with session = \"off\""),
+        ("match = { host = \"a:80\" }", "3:18: `match.host` cannot be `a:80`"),
+        ("match = { methods = [\"get\"] }", "3:22: `get` is no method"),
+        ("match = { path = \"/a/*\" }\nstrip_prefix = \"/b\"", "4:16: `strip_prefix` never applies on `/a/*`"),
+        ("strip_prefix = \"/\"", "3:16: `strip_prefix` cannot be `/`"),
+        ("origins = [\"app.example.com\"]", "3:12: `app.example.com` is no origin"),
+        ("timeout.connect = \"0s\"", "3:19: `connect` cannot be `0s`"),
+        ("upstrem = \"demo\"", "3:1: unknown key `upstrem` in `[[routes]]`"),
+    ];
+    for (text, expected) in routes {
+        assert_eq!(titles(&format!("{ROUTE}{text}")), [expected]);
+    }
+    let upstreams =
+        [("127.0.0.1:3000", "2:12: there is no upstream `127.0.0.1:3000`"), ("http://a/b", "2:12: `upstream` cannot be `http://a/b`")];
+    for (text, expected) in upstreams {
+        assert_eq!(titles(&format!("[[routes]]\nupstream = \"{text}\"")), [expected]);
+    }
+}
