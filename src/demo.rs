@@ -2,7 +2,7 @@
 //!
 //! It is a plain HTTP server without a session library, a database or a cookie. What it knows of a visitor arrives in the
 //! `X-Session-*` headers of the request; what it wants remembered leaves in the `X-Session-Set` header of its answer.
-//! [`session`] has both directions in a few lines to copy; the handlers below show them at work; [`page`] only draws.
+//! `session` has both directions in a few lines to copy; the handlers below show them at work; `page` only draws.
 
 mod page;
 mod session;

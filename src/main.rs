@@ -1,2 +1,23 @@
 //! Arguments in, exit code out.
-fn main() {}
+
+use clap::Parser as _;
+use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, healthcheck, run, secret};
+use cloakroom::random::OsEntropy;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let env = |name: &str| std::env::var(name).ok();
+    let path = cli.config_path(&env);
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let code = match cli.chosen() {
+        Command::Run => Ok(run::run(&path, &env, color)),
+        Command::Check => check::check(&path, &env, check::Output { out: &mut out, err: &mut err, color }),
+        Command::Secret => secret::print(&OsEntropy, &mut out).map(|()| FINE),
+        Command::Demo(options) => Ok(demo::demo(options.listen)),
+        Command::Healthcheck => Ok(healthcheck::healthcheck(&path, &env)),
+    };
+    ExitCode::from(code.unwrap_or(FAILED))
+}

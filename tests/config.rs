@@ -142,7 +142,7 @@ fn the_smallest_file_has_all_defaults() {
         headers,
     };
     assert_eq!(config.routes.iter().map(|route| (**route).clone()).collect::<Vec<_>>(), [route]);
-    assert_eq!(config.log, Log { level: Level::Info, format: LogFormat::Auto, access: true });
+    assert_eq!(config.log, Log { level: Level::INFO, format: LogFormat::Auto, access: true });
     assert_eq!(config.reserved, BTreeSet::new());
 }
 

@@ -1,6 +1,9 @@
 //! The command line's grammar. Results go to stdout, everything else to stderr.
 
 pub mod check;
+pub mod demo;
+pub mod healthcheck;
+pub mod run;
 pub mod secret;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +11,8 @@ use std::path::PathBuf;
 
 /// Exit code: all is well.
 pub const FINE: u8 = 0;
+/// Exit code: it failed while running.
+pub const FAILED: u8 = 1;
 /// Exit code: wrong usage, or wrong configuration.
 pub const WRONG: u8 = 2;
 
@@ -20,8 +25,6 @@ const SECRET_EXAMPLE: &str =
 const DEMO_EXAMPLE: &str = "Example:\n  cloakroom demo --listen 127.0.0.1:3000";
 const HEALTH_EXAMPLE: &str =
     "Example:\n  HEALTHCHECK CMD [\"cloakroom\", \"healthcheck\"]\n\nExits with 0 if the proxy answers, else with 1.";
-const EXPLAIN_EXAMPLE: &str =
-    "Example:\n  cloakroom explain GET https://app.example.com/admin/x --user alice --session-data '{\"role\":\"admin\"}'";
 
 /// A reverse proxy that adds sessions in front of unmodified apps.
 #[derive(Clone, Debug, Parser, PartialEq)]
@@ -66,9 +69,6 @@ pub enum Command {
     /// Ask a running proxy whether it is alive
     #[command(after_help = HEALTH_EXAMPLE)]
     Healthcheck,
-    /// Tell which route a request takes, why, and which headers the app would get
-    #[command(after_help = EXPLAIN_EXAMPLE)]
-    Explain(Explain),
 }
 
 /// `cloakroom demo`.
@@ -77,21 +77,6 @@ pub struct Demo {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
     pub listen: std::net::SocketAddr,
-}
-
-/// `cloakroom explain`.
-#[derive(Args, Clone, Debug, PartialEq)]
-pub struct Explain {
-    /// The request's method
-    pub method: String,
-    /// The request's URL
-    pub url: String,
-    /// As if this user were signed in
-    #[arg(long, value_name = "USER")]
-    pub user: Option<String>,
-    /// As if the session held this JSON object
-    #[arg(long, value_name = "JSON")]
-    pub session_data: Option<String>,
 }
 
 #[cfg(test)]
@@ -115,7 +100,7 @@ mod tests {
         });
 
         assert_eq!(without.next(), None);
-        assert_eq!(Cli::command().get_subcommands().count(), 6);
+        assert_eq!(Cli::command().get_subcommands().count(), 5);
     }
 
     #[test]

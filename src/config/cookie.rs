@@ -6,6 +6,7 @@ use super::report::{Problem, shown};
 use super::server::Server;
 use super::units;
 use crate::route::is_host_name;
+pub use crate::session::cookie::Priority;
 use std::time::Duration;
 
 /// Browsers cut longer lifetimes (RFC 6265bis, 5.5).
@@ -91,17 +92,6 @@ impl Secure {
             Secure::Auto => https,
         }
     }
-}
-
-/// `Priority`, a Chromium extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// `Low`.
-    Low,
-    /// `Medium`.
-    Medium,
-    /// `High`.
-    High,
 }
 
 /// What is known about how visitors reach the site.

@@ -4,6 +4,8 @@ use super::notes::{At, Notes};
 use super::reader::{Entry, Section, unavailable};
 use super::report::{Problem, shown};
 use super::secrets;
+pub use crate::inbound::PathPolicy;
+pub use crate::inbound::UnderscoreHeaders;
 use crate::route::HostPattern;
 use crate::secret::Secret;
 use ipnet::IpNet;
@@ -50,28 +52,6 @@ pub struct PublicUrl {
     pub host: String,
     /// `None`: the scheme's own.
     pub port: Option<u16>,
-}
-
-/// What happens to request headers with `_` in their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum UnderscoreHeaders {
-    /// They are removed.
-    #[default]
-    Drop,
-    /// The request is refused.
-    Reject,
-    /// They pass, but for the reserved ones.
-    Allow,
-}
-
-/// What happens to paths that an app could read in another way than we do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum PathPolicy {
-    /// They are refused.
-    #[default]
-    Strict,
-    /// They are rewritten to what they mean.
-    Normalize,
 }
 
 /// What one request may take.

@@ -6,6 +6,9 @@ use super::reader::{Entry, Section, unavailable};
 use super::report::{Problem, nearest};
 use super::secrets;
 use crate::secret::Secret;
+pub use crate::session::id::IdHash;
+pub use crate::session::lifecycle::Rolling;
+pub use crate::session::sessions::Unset;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -48,35 +51,6 @@ pub struct Session {
     pub expose: BTreeSet<String>,
     /// The cookie.
     pub cookie: Cookie,
-}
-
-/// What the store sees of an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdHash {
-    /// Its SHA-256: a stolen database opens no session.
-    Sha256,
-    /// The id itself, as Node apps store it.
-    None,
-}
-
-/// When the cookie is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rolling {
-    /// When less than half of its lifetime is left.
-    Auto,
-    /// On every response.
-    Always,
-    /// Only with changes.
-    Never,
-}
-
-/// What `X-Session-Set: null` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unset {
-    /// Nothing is written.
-    Keep,
-    /// The session ends.
-    Destroy,
 }
 
 /// Which fields of an anonymous session come along at login.

@@ -6,6 +6,7 @@ use super::report::Problem;
 use super::secrets;
 use crate::route::WhenDown;
 use crate::secret::Secret;
+pub use crate::session::store::mongo::Format;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,15 +52,6 @@ pub struct Mongo {
     pub collection: String,
     /// How `session` is stored.
     pub format: Format,
-}
-
-/// connect-mongo's `stringify`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// As JSON text (its default).
-    String,
-    /// As a sub-document.
-    Document,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What goes before anything is set. In this order on every route: strip, then set.
 
 use super::names::{Reserved, folded, is_ours};
-use crate::inbound::{Inbound, Nominated, Site, Underscores};
+use crate::inbound::{Inbound, Nominated, Site, UnderscoreHeaders};
 use http::header::{CONNECTION, HeaderName};
 use http::{HeaderMap, Version};
 
@@ -52,7 +52,7 @@ pub fn request(headers: &HeaderMap, reserved: &Reserved, site: &Site, inbound: &
         let name_folded = folded(plain);
         let odd = name_folded != plain;
         reserved.is_reserved(name)
-            || (odd && plain.contains('_') && site.underscore_headers != Underscores::Allow)
+            || (odd && plain.contains('_') && site.underscore_headers != UnderscoreHeaders::Allow)
             || (odd && is_framing(&name_folded))
             || (!inbound.client.peer_trusted && (name_folded.starts_with("x-forwarded-") || HEARSAY.contains(&name_folded.as_ref())))
             || (site.methods_matter && METHOD_OVERRIDES.contains(&name_folded.as_ref()))

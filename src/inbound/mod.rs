@@ -26,7 +26,7 @@ pub struct Site {
     /// Peers that may say who their client is.
     pub trusted_proxies: Vec<IpNet>,
     pub path_policy: PathPolicy,
-    pub underscore_headers: Underscores,
+    pub underscore_headers: UnderscoreHeaders,
     /// The longest request target in bytes.
     pub uri_bytes: usize,
     /// Some route matches methods, so nothing may override them.
@@ -43,7 +43,7 @@ pub struct Public {
 
 /// What happens to header names with `_`, which CGI-like stacks cannot tell from `-`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Underscores {
+pub enum UnderscoreHeaders {
     #[default]
     Drop,
     Reject,
@@ -121,7 +121,7 @@ impl Inbound {
     /// Reads a request's head. `raw_target` is the target as it came, before any library's reading of it.
     pub fn understand(head: &Parts, raw_target: &[u8], peer: IpAddr, site: &Site) -> Result<Self, Malformed> {
         framing::check(head)?;
-        if site.underscore_headers == Underscores::Reject && head.headers.keys().any(|name| name.as_str().contains('_')) {
+        if site.underscore_headers == UnderscoreHeaders::Reject && head.headers.keys().any(|name| name.as_str().contains('_')) {
             return Err(Malformed::Underscore);
         }
         let host = host_of(head, site)?;

@@ -47,7 +47,7 @@ impl Codec {
 
     fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Document {
         let session = match self.format {
-            Format::Text => Bson::String(json::write(&record.cookie, &record.data)),
+            Format::String => Bson::String(json::write(&record.cookie, &record.data)),
             Format::Document => Bson::Document(sub_document(record, before)),
         };
         let mut fields = doc! { "session": session, "revision": i64::try_from(record.revision).unwrap_or(i64::MAX) };

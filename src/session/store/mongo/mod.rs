@@ -33,7 +33,7 @@ const POOL: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON text (`stringify: true`).
-    Text,
+    String,
     /// A sub-document (`stringify: false`).
     Document,
 }

@@ -3,6 +3,8 @@
 //! Pingora's own server waits its whole grace period even when idle and cannot tell a port that the system chose; so the accept loop is
 //! ours, on the one runtime that the store's driver shares, and Pingora serves each connection.
 
+pub mod admin;
+
 use crate::proxy::Proxy;
 use crate::proxy::guard::{Deadlines, Guard};
 use pingora::apps::HttpServerOptions;

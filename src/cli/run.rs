@@ -1,0 +1,265 @@
+//! `cloakroom run`: from a checked configuration to a serving process, and out again.
+
+use super::{FAILED, FINE, WRONG};
+use crate::clock::SystemClock;
+use crate::config::{self, Config, DEMO, KeepAtLogin, MaxAge, Mongo, SameSite, StoreKind};
+use crate::demo;
+use crate::edge::Edge;
+use crate::inbound::{Public, Site};
+use crate::proxy::guard::Deadlines;
+use crate::proxy::{Limits, Proxy, Upstream};
+use crate::random::OsEntropy;
+use crate::route::Routes;
+use crate::secret::Secret;
+use crate::server::{Listen, Server, admin, stop_signal};
+use crate::session::Sessions;
+use crate::session::cookie::{self, Attributes};
+use crate::session::keyring::Keyring;
+use crate::session::lifecycle::Lifecycle;
+use crate::session::sessions::{Keep, Options, PerScheme};
+use crate::session::store::embedded::{Limits as EmbeddedLimits, secret_beside};
+use crate::session::store::mongo::MongoSettings;
+use crate::session::store::{EmbeddedStore, MemoryStore, MongoStore, SessionStore};
+use crate::telemetry;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves until a signal. Returns the exit code.
+pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8 {
+    let config = match config::load(path, env) {
+        Ok((config, warnings)) => {
+            say(&warnings.render(color));
+            config
+        }
+        Err(report) => {
+            say(&format!("{}\n{}: not started\n", report.render(color), path.display()));
+            return WRONG;
+        }
+    };
+    telemetry::start(config.log.level, config.log.format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let code = match runtime.block_on(serve(config)) {
+        Ok(()) => FINE,
+        Err(error) => failed(error.as_ref()),
+    };
+    // Connections to apps and stores end with the process; nothing is waited for that the drain has not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    code
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> u8 {
+    say(&format!("error: {error}\n"));
+    FAILED
+}
+
+/// Standard error may be closed; then there is nobody to tell.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let (store, secrets) = open_store(&config).await?;
+    let keyring = Keyring::new(&secrets).ok_or("there is no secret to sign cookies with")?;
+    let sessions = Sessions::new(store, keyring, options(&config), Arc::new(SystemClock), Arc::new(OsEntropy));
+    let sessions = Arc::new(sessions);
+    let protected = config.session.user_from.iter().filter_map(|path| path.split('.').next()).map(str::to_owned).collect();
+    let exposed = config.session.expose.iter().cloned().collect();
+    let edge = Edge::new(sessions.clone(), site(&config), Routes::new(config.routes.clone()), protected, exposed);
+    let upstreams = upstreams(&config).await?;
+    for upstream in &upstreams {
+        tokio::spawn(upstream.clone().keep_resolved());
+    }
+    let limits = &config.server.limits;
+    let idle = limits.idle.unwrap_or(Duration::from_secs(u64::from(u32::MAX)));
+    let proxy =
+        Proxy::new(edge, upstreams, Limits { head_bytes: limits.head_bytes, head_fields: limits.head_fields, idle }, config.log.access);
+    let listen: Vec<Listen> = config.server.listen.iter().map(|at| Listen { address: at.addr, h2c: at.h2c }).collect();
+    let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain).await?;
+    if let Some(settings) = &config.admin {
+        let listener =
+            TcpListener::bind(settings.listen).await.map_err(|error| format!("could not listen on {}: {error}", settings.listen))?;
+        tokio::spawn(admin::serve(listener));
+    }
+    announce(&config, &server, &sessions);
+    server
+        .run(async {
+            // Without signal handlers the process can only be killed; it serves until then.
+            if let Err(error) = stop_signal().await {
+                tracing::error!(%error, "could not listen for signals");
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// What it listens on, which store, which routes, and what to try next.
+fn announce(config: &Config, server: &Server, sessions: &Sessions) {
+    let mut text = format!("cloakroom {}\n", env!("CARGO_PKG_VERSION"));
+    for address in server.addresses() {
+        text.push_str(&format!("  listening on http://{address}\n"));
+    }
+    let days = |length: Option<Duration>| length.map_or_else(|| "for ever".to_owned(), human);
+    text.push_str(&format!(
+        "  sessions in {}, {} idle, {} at most\n",
+        sessions.store_description(),
+        days(config.session.idle_timeout),
+        days(config.session.absolute_timeout)
+    ));
+    for route in &config.routes {
+        let session = match route.session {
+            crate::route::SessionUse::Off => ", no session",
+            crate::route::SessionUse::Optional => "",
+            crate::route::SessionUse::Required => ", signed-in visitors only",
+        };
+        text.push_str(&format!("  route {} -> {}{session}\n", route.name, route.upstream));
+    }
+    let shows_demo = config.routes.iter().any(|route| route.upstream == DEMO);
+    if let (Some(address), true) = (server.addresses().first(), shows_demo) {
+        text.push_str(&format!("  try it: open http://{address} in a browser; then put your own app into proxy.toml\n"));
+    }
+    say(&text);
+}
+
+fn human(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let (count, unit) = match seconds {
+        0 => return format!("{} ms", length.as_millis()),
+        _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
+        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
+        _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
+    let mut secrets = config.session.secrets.clone();
+    let limits = EmbeddedLimits { read: config.store.read_timeout, write: config.store.write_timeout };
+    let store: Arc<dyn SessionStore> = match &config.store.kind {
+        StoreKind::Embedded { path } => {
+            let store = EmbeddedStore::open(path, limits)?;
+            if secrets.is_empty() {
+                secrets.push(
+                    secret_beside(path, &OsEntropy)
+                        .map_err(|error| format!("could not keep a signing secret beside {}: {error}", path.display()))?,
+                );
+            }
+            Arc::new(store)
+        }
+        StoreKind::Memory => {
+            if secrets.is_empty() {
+                let mut bytes = [0; 32];
+                crate::random::Entropy::fill(&OsEntropy, &mut bytes);
+                secrets.push(Secret::new(bytes));
+            }
+            Arc::new(MemoryStore::default())
+        }
+        StoreKind::Mongo(mongo) => Arc::new(MongoStore::connect(mongo_settings(config, mongo)).await?),
+    };
+    Ok((store, secrets))
+}
+
+fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {
+    MongoSettings {
+        uri: mongo.uri.clone(),
+        database: mongo.database.clone(),
+        collection: mongo.collection.clone(),
+        format: mongo.format,
+        read_timeout: config.store.read_timeout,
+        write_timeout: config.store.write_timeout,
+        configured_max_age: max_age(config),
+    }
+}
+
+fn max_age(config: &Config) -> Option<Duration> {
+    match config.session.cookie.max_age {
+        MaxAge::Session => None,
+        MaxAge::For(length) => Some(length),
+    }
+}
+
+fn options(config: &Config) -> Options {
+    let session = &config.session;
+    Options {
+        name: config.cookie_name().to_owned(),
+        attributes: PerScheme { secure: attributes(config, true), plain: attributes(config, false) },
+        id_hash: session.id_hash,
+        lifecycle: Lifecycle {
+            idle_timeout: session.idle_timeout,
+            absolute_timeout: session.absolute_timeout,
+            max_age: max_age(config),
+            touch_after: session.touch_after,
+            renew_grace: Some(session.renew_grace).filter(|grace| !grace.is_zero()),
+            rolling: session.rolling,
+        },
+        resave: session.resave,
+        save_uninitialized: session.save_uninitialized,
+        unset: session.unset,
+        user_from: session.user_from.as_ref().map(|path| path.split('.').map(str::to_owned).collect()),
+        keep_at_login: match &session.keep_at_login {
+            KeepAtLogin::All => Keep::All,
+            KeepAtLogin::Fields(fields) => Keep::Fields(fields.iter().cloned().collect()),
+        },
+        max_bytes: session.max_bytes,
+    }
+}
+
+/// The cookie's attributes on a request that is secure, or is not.
+fn attributes(config: &Config, secure: bool) -> Attributes {
+    let cookie = &config.session.cookie;
+    Attributes {
+        domain: cookie.domain.clone(),
+        path: cookie.path.clone(),
+        http_only: cookie.http_only,
+        secure: cookie.secure.on(secure),
+        partitioned: cookie.partitioned,
+        priority: cookie.priority,
+        same_site: match cookie.same_site {
+            SameSite::Strict => Some(cookie::SameSite::Strict),
+            SameSite::Lax => Some(cookie::SameSite::Lax),
+            SameSite::None => Some(cookie::SameSite::None),
+            SameSite::Auto => Some(if secure { cookie::SameSite::None } else { cookie::SameSite::Lax }),
+            SameSite::Off => None,
+        },
+    }
+}
+
+fn site(config: &Config) -> Site {
+    let server = &config.server;
+    Site {
+        public: server.public_url.as_ref().map(|url| Public {
+            https: url.https,
+            authority: url.port.map_or_else(|| url.host.clone(), |port| format!("{}:{port}", url.host)),
+        }),
+        trusted_proxies: server.trusted_proxies.clone(),
+        path_policy: server.path_policy,
+        underscore_headers: server.underscore_headers,
+        uri_bytes: server.limits.uri_bytes,
+        methods_matter: config.routes.iter().any(|route| route.pattern.methods.is_some()),
+    }
+}
+
+/// Every upstream that the file names, and the demo app on a port of its own if a route wants it.
+async fn upstreams(config: &Config) -> Result<Vec<Arc<Upstream>>, Failure> {
+    let mut upstreams = Vec::new();
+    for (group, upstream) in (1..).zip(config.upstreams.values()) {
+        let servers = upstream.servers.iter().map(|server| (server.host.clone(), server.port)).collect();
+        upstreams.push(Arc::new(Upstream::new(upstream.name.clone(), upstream.tls, servers, group)));
+    }
+    if config.routes.iter().any(|route| route.upstream == DEMO) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(demo::serve(listener));
+        upstreams.push(Arc::new(Upstream::new(DEMO.to_owned(), false, vec![(address.ip().to_string(), address.port())], 0)));
+    }
+    Ok(upstreams)
+}
