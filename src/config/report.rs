@@ -45,6 +45,10 @@ impl Problem {
         Problem { help: Some(text.into()), ..self }
     }
 
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
     pub(super) fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
