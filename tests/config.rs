@@ -438,3 +438,32 @@ error: the route `/*` is there twice
 "#
     );
 }
+
+#[test]
+fn a_key_that_is_there_twice_is_told_at_its_second_place() {
+    assert_eq!(titles_beside_a_route("log.level = \"info\"\nlog.level = \"warn\""), ["2:5: not TOML: duplicate key"]);
+}
+
+#[test]
+fn a_torn_or_garbled_file_is_reported_and_never_a_panic() {
+    let whole = shipped(|_, _| true);
+    let places: Vec<usize> = whole.char_indices().map(|(at, _)| at).step_by(31).collect();
+
+    for at in places {
+        let torn = whole[..at].to_owned();
+        let garbled = format!("{torn}\u{1b}é\"{}", &whole[at..]);
+        for text in [torn, garbled] {
+            let seen = load_with(&text, &env).map_or_else(|report| report, |(_, warnings)| warnings);
+
+            assert!(!seen.render(false).contains('\u{1b}'), "at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_listener_is_an_address_or_a_table() {
+    let config = config(&format!("server.listen = [\"[::]:80\", {{ addr = \"0.0.0.0:8080\", h2c = true }}]\n{ROUTE}"));
+
+    let listener = |addr: &str, h2c| Listen { addr: addr.parse().unwrap(), h2c };
+    assert_eq!(config.server.listen, [listener("[::]:80", false), listener("0.0.0.0:8080", true)]);
+}
