@@ -1,5 +1,7 @@
 //! `proxy.toml` from the outside: what the smallest file means, and what people are told about their mistakes.
 
+mod shipped;
+
 use cloakroom::config::{self, *};
 use cloakroom::route::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,7 +150,7 @@ fn the_smallest_file_has_all_defaults() {
 
 #[test]
 fn every_mistake_of_a_file_is_told_in_one_run() {
-    let seen = told(include_str!("config/mistakes.toml"));
+    let seen = told(include_str!("mistakes.toml"));
 
     if std::env::var_os("BLESS").is_some() {
         std::fs::write("tests/config/mistakes.txt", &seen).unwrap();
@@ -302,55 +304,6 @@ fn keys_of_a_later_version_are_recognised_and_refused() {
     );
 }
 
-/// The lines of the shipped file with the `#` of those taken away that `chosen` picks by their number.
-fn shipped(chosen: impl Fn(usize, &str) -> bool) -> String {
-    let lines = include_str!("../proxy.toml").lines().enumerate().map(|(number, line)| match line.strip_prefix('#') {
-        Some(key) if is_key(line) && chosen(number, key) => key.to_owned() + "\n",
-        _ => line.to_owned() + "\n",
-    });
-    lines.collect()
-}
-
-fn is_key(line: &str) -> bool {
-    line.strip_prefix('#').is_some_and(|key| key.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()))
-}
-
-#[test]
-fn the_shipped_file_and_all_its_commented_keys_are_right() {
-    assert_eq!(told(&shipped(|_, _| false)), "");
-    assert_eq!(told(&shipped(|_, _| true)), "");
-    let keys = include_str!("../proxy.toml").lines().filter(|line| is_key(line)).count();
-    assert!(keys > 60, "only {keys} commented keys were found");
-}
-
-#[test]
-fn the_shipped_files_mongodb_keys_are_right() {
-    let all = shipped(|_, key| !key.starts_with("path = \"cloakroom.db\""));
-
-    let mongo = all.replace("kind = \"embedded\"", "kind = \"mongodb\"").replace("\n#   ", "\n");
-
-    assert_eq!(told(&mongo), "");
-    assert!(matches!(config(&mongo).store.kind, StoreKind::Mongo(_)));
-}
-
-#[test]
-fn the_shipped_file_names_every_key() {
-    let bogus = "qqqqqqqqqqqq = 1";
-    let mut texts = vec![format!("{ROUTE}{bogus}")];
-    for section in ["server", "server.limits", "admin", "store", "session", "session.cookie", "headers", "upstreams.web", "log"] {
-        texts.push(format!("{ROUTE}[{section}]\n{bogus}"));
-    }
-    for text in texts {
-        let seen = told(&text);
-        let (_, keys) = seen.split_once("the keys here are ").unwrap();
-        let keys: Vec<_> = keys.split('`').skip(1).step_by(2).filter(|key| *key != "cookie").collect();
-
-        let missing: Vec<_> = keys.iter().filter(|key| !include_str!("../proxy.toml").contains(&format!("{key} = "))).collect();
-
-        assert!(keys.len() >= 2 && missing.is_empty(), "{text}: {keys:?}, missing: {missing:?}");
-    }
-}
-
 #[test]
 fn each_rule_names_what_breaks_it() {
     let https = "server.public_url = \"https://a\"\n";
@@ -442,22 +395,6 @@ error: the route `/*` is there twice
 #[test]
 fn a_key_that_is_there_twice_is_told_at_its_second_place() {
     assert_eq!(titles_beside_a_route("log.level = \"info\"\nlog.level = \"warn\""), ["2:5: not TOML: duplicate key"]);
-}
-
-#[test]
-fn a_torn_or_garbled_file_is_reported_and_never_a_panic() {
-    let whole = shipped(|_, _| true);
-    let places: Vec<usize> = whole.char_indices().map(|(at, _)| at).step_by(31).collect();
-
-    for at in places {
-        let torn = whole[..at].to_owned();
-        let garbled = format!("{torn}\u{1b}é\"{}", &whole[at..]);
-        for text in [torn, garbled] {
-            let seen = load_with(&text, &env).map_or_else(|report| report, |(_, warnings)| warnings);
-
-            assert!(!seen.render(false).contains('\u{1b}'), "at {at}");
-        }
-    }
 }
 
 #[test]
