@@ -62,7 +62,8 @@ impl<'a> Notes<'a> {
         let line_of = |position: usize| source.get(..position).unwrap_or(source).matches('\n').count();
         let broken: Vec<usize> = syntax.iter().filter_map(Problem::position).map(line_of).collect();
         let is_guesswork = |problem: &Problem| match problem.position() {
-            Some(position) => broken.contains(&line_of(position)),
+            // What could not be read at all has the place 0.
+            Some(position) => !broken.is_empty() && (position == 0 || broken.contains(&line_of(position))),
             None => !broken.is_empty(),
         };
         // A value that was not understood may still be a secret.
@@ -75,6 +76,23 @@ impl<'a> Notes<'a> {
             start += line.len();
         }
         let sound = self.problems.into_inner().into_iter().filter(|problem| !is_guesswork(problem));
-        Report::new(path, source, &self.hidden.into_inner(), syntax.iter().cloned().chain(sound).collect())
+        Report::new(path, source, &self.hidden.into_inner(), first_faults(syntax, line_of).into_iter().chain(sound).collect())
     }
+}
+
+/// One syntax error a line, and one for the lines that an unclosed list swallows: the others follow from it.
+fn first_faults(mut syntax: Vec<Problem>, line_of: impl Fn(usize) -> usize) -> Vec<Problem> {
+    syntax.sort_by_key(|problem| (problem.position(), !problem.title().contains("array")));
+    let mut kept = Vec::new();
+    let mut last: Option<(usize, bool)> = None;
+    for problem in syntax {
+        let line = problem.position().map_or(0, &line_of);
+        let follows = last.is_some_and(|(before, in_list)| line == before || (in_list && line == before + 1));
+        let in_list = problem.title().contains("array") || (follows && last.is_some_and(|(_, in_list)| in_list));
+        last = Some((line, in_list));
+        if !follows {
+            kept.push(problem);
+        }
+    }
+    kept
 }

@@ -32,7 +32,7 @@ pub(super) struct Entry<'n, 'i> {
 pub(super) fn parse<'n, 'i>(source: &'i str, notes: &'n Notes<'n>) -> (Section<'n, 'i>, Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(source);
     let problems = errors.iter().map(|error| {
-        let title = format!("not TOML: {}", error.message());
+        let title = format!("not TOML: {}", error.message().trim_end_matches(", expected nothing"));
         Problem::error(title).at(&error.span().unwrap_or(source.len()..source.len()), "")
     });
     let section = Section { notes, name: "the file".to_owned(), span: None, table: table.into_inner(), known: Vec::new() };

@@ -45,6 +45,10 @@ impl Problem {
         Problem { help: Some(text.into()), ..self }
     }
 
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
     pub(super) fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
@@ -182,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_blotted_out_byte_for_byte() {
-        assert_eq!(blot_out("a = \"grün\"\nb", &[5..10]), "a = \"*****\"\nb");
+        assert_eq!(blot_out("a = \"grün\"\nb", std::slice::from_ref(&(5..10))), "a = \"*****\"\nb");
     }
 
     #[test]
