@@ -68,9 +68,9 @@ impl Sessions {
         if changes.max_age.is_some_and(|length| length.is_zero()) {
             changes.end = changes.end.or(Some(End::This));
         }
-        if changes.patches.contains(&Patch::Null) {
+        if changes.end.is_none() && changes.patches.contains(&Patch::Null) {
             match self.options.unset {
-                Unset::Destroy => changes.end = changes.end.or(Some(End::This)),
+                Unset::Destroy => changes.end = Some(End::This),
                 Unset::Keep => return Ok(Outcome::quiet(if matches!(visitor, Visitor::Known(_)) { Event::Resumed } else { Event::None })),
             }
         }
