@@ -120,7 +120,8 @@ impl Sessions {
                 _ => changes.login.clone().or_else(|| record.user.clone()),
             };
             let logs_in = changes.login.is_some() || user.as_deref() != session.user();
-            if record.data.size() > self.options.max_bytes {
+            // A session that is too large already (a Node app's, or the limit was lowered) lives on and may shrink.
+            if !logs_in && record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
                 return Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge)));
             }
             let swap = if logs_in {
@@ -220,6 +221,9 @@ impl Sessions {
         };
         apply(&mut record, changes);
         self.sign_in(&mut record, changes.login.as_deref(), now);
+        if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
+        }
         // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the old one.
         let needs_old = changes.login.is_none();
         self.succeed(session, record, std::time::Duration::ZERO, Event::LoggedIn, needs_old, at, now).await
