@@ -51,17 +51,37 @@ impl Sessions {
     }
 
     fn idle_use(self: &Arc<Self>, session: &Session, at: &Circumstances) -> Option<Outcome> {
-        let lifecycle = &self.options.lifecycle;
+        if session.id.is_none() {
+            return Some(Outcome::quiet(Event::Resumed));
+        }
         let now = self.now();
-        let Some(id) = &session.id else { return Some(Outcome::quiet(Event::Resumed)) };
-        let ages = lifecycle.rolling == Rolling::Auto && at.touch && lifecycle.is_cookie_aging(&session.record, now);
-        if self.options.resave || session.resign || ages {
+        if self.is_refresh_due(session, at, now) {
             return None;
         }
-        let event = if at.touch && self.touch_later(session, at) { Event::Touched } else { Event::Resumed };
-        let rolls = lifecycle.rolling == Rolling::Always && at.touch && at.cookie_possible;
-        let cookie = if rolls { self.cookie(id, &session.record, at, now) } else { CookieOrder::Keep };
-        Some(Outcome { cookie, event })
+        let touched = at.touch && self.touch_later(session, at);
+        Some(self.used(session, touched, at, now))
+    }
+
+    /// Whether a session that nobody changed is to be written in full, with a cookie that lasts as long. Never on a route that does not
+    /// keep sessions alive.
+    fn is_refresh_due(&self, session: &Session, at: &Circumstances, now: Timestamp) -> bool {
+        let lifecycle = &self.options.lifecycle;
+        at.touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
+    }
+
+    /// A use without a full write. Signing a cookie anew needs none.
+    fn used(&self, session: &Session, touched: bool, at: &Circumstances, now: Timestamp) -> Outcome {
+        let rolls = self.options.lifecycle.rolling == Rolling::Always && at.touch;
+        let cookie = match &session.id {
+            Some(id) if at.cookie_possible && (rolls || session.resign) => self.cookie(id, &session.record, at, now),
+            _ => CookieOrder::Keep,
+        };
+        let event = match touched {
+            _ if session.resign => Event::Refreshed,
+            true => Event::Touched,
+            false => Event::Resumed,
+        };
+        Outcome { cookie, event }
     }
 
     async fn write(self: &Arc<Self>, visitor: Visitor, mut changes: Changes, at: &Circumstances) -> Committed {
@@ -148,41 +168,34 @@ impl Sessions {
     ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
         let Some(id) = &session.id else { return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))) };
         let modified = record.data != session.record.data || record.max_age != session.record.max_age;
-        if !modified && !self.options.resave && !session.resign && !self.options.lifecycle.is_cookie_aging(&session.record, now) {
+        if !modified && !self.is_refresh_due(session, at, now) {
             // A patch that changed nothing is a plain use.
-            return Ok(Ok(self.plain_use(session, at).await));
+            return Ok(Ok(self.plain_use(session, at, now).await));
         }
         record.handle = Some(session.handle().clone());
         let record = self.stamped(record, at, now);
-        let swapped = self.swap(&session.key, session, &record, now).await;
-        let refreshed = match swapped {
-            // An answer that asked for nothing never fails because a refresh did: it is tried again with the next request.
-            Err(_) if !modified => false,
-            Ok(Swap::Stale(reloaded)) if modified => return Ok(Err(reloaded)),
+        match self.swap(&session.key, session, &record, now).await {
+            Ok(Swap::Done) => {}
             Ok(Swap::Gone) => return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone)))),
-            Ok(swap) => matches!(swap, Swap::Done),
+            // An answer that asked for nothing never fails because a refresh did. The cookie is told all the same: it may outlive what the
+            // store says of it, never the other way round.
+            _ if !modified => {}
+            Ok(Swap::Stale(reloaded)) => return Ok(Err(reloaded)),
             Err(error) => return Err(error),
-        };
+        }
         let lifetime = self.options.lifecycle.cookie_lifetime(&record, now);
         let rolling = self.options.lifecycle.rolling;
-        let wanted =
-            session.resign || rolling == Rolling::Always || (refreshed && lifetime.is_some() && (modified || rolling == Rolling::Auto));
+        let wanted = session.resign || rolling == Rolling::Always || lifetime.is_some() && (modified || rolling == Rolling::Auto);
         let cookie = if wanted && at.cookie_possible { self.cookie(id, &record, at, now) } else { CookieOrder::Keep };
         Ok(Ok(Outcome { cookie, event: if modified { Event::Changed } else { Event::Refreshed } }))
     }
 
-    async fn plain_use(&self, session: &Session, at: &Circumstances) -> Outcome {
-        let now = self.now();
+    async fn plain_use(&self, session: &Session, at: &Circumstances, now: Timestamp) -> Outcome {
         let due = at.touch && self.options.lifecycle.is_touch_due(&session.record, now);
         if due {
             self.touch(session, at, now).await;
         }
-        let rolls = self.options.lifecycle.rolling == Rolling::Always && at.cookie_possible;
-        let cookie = match (&session.id, rolls) {
-            (Some(id), true) => self.cookie(id, &session.record, at, now),
-            _ => CookieOrder::Keep,
-        };
-        Outcome { cookie, event: if due { Event::Touched } else { Event::Resumed } }
+        self.used(session, due, at, now)
     }
 
     /// The same session under a new id. The old id leads to it for the grace.
