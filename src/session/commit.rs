@@ -5,6 +5,7 @@
 
 use super::changes::{Changes, Circumstances, CookieOrder, Dropped, Event, Outcome, Patch};
 use super::data::Data;
+use super::ended::Unconfirmed;
 use super::id::{Handle, SessionId, SessionKey, hex};
 use super::lifecycle::Rolling;
 use super::record::{Moved, Record, StoredCookie, WriteToken};
@@ -13,6 +14,7 @@ use super::store::{Applied, Found, StoreError, Updated, Version};
 use super::{changes::End, sessions::Unset};
 use crate::clock::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A change is tried again on a reloaded record at most this often.
 const MOST_TRIES: usize = 16;
@@ -22,8 +24,18 @@ type Committed = Result<Outcome, Arc<StoreError>>;
 /// What became of a compare-and-swap.
 enum Swap {
     Done,
+    /// Somebody else wrote first: the session as it is now. Without an id if that was a renewal.
     Stale(Session),
     Gone,
+    /// Written or not: the store did not say, nor would it when asked again.
+    Unknown(Arc<StoreError>),
+}
+
+/// A session's successor under a new id, and what became of the old record.
+struct Successor {
+    key: SessionKey,
+    outcome: Outcome,
+    swap: Swap,
 }
 
 impl Sessions {
@@ -98,9 +110,6 @@ impl Sessions {
             return self.end(&visitor, end, at.secure).await;
         }
         match visitor {
-            Visitor::Known(session) if session.id.is_none() && changes.login.is_none() => {
-                Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))
-            }
             Visitor::Known(session) => self.change(*session, &changes, at).await,
             Visitor::Stranger | Visitor::Lapsed(_) => self.begin(&changes, at).await,
             Visitor::Unreachable { error, .. } if !changes.is_empty() => Err(error),
@@ -130,8 +139,11 @@ impl Sessions {
     }
 
     /// Changes a known session: in place, or by a successor when it gets a new id.
-    async fn change(&self, mut session: Session, changes: &Changes, at: &Circumstances) -> Committed {
+    async fn change(self: &Arc<Self>, mut session: Session, changes: &Changes, at: &Circumstances) -> Committed {
         for _ in 0..MOST_TRIES {
+            if session.id.is_none() && changes.login.is_none() {
+                return Ok(Outcome::quiet(if changes.is_empty() { Event::Resumed } else { Event::Dropped(Dropped::Renewed) }));
+            }
             let now = self.now();
             let mut record = Record::clone(&session.record);
             apply(&mut record, changes);
@@ -177,11 +189,11 @@ impl Sessions {
         match self.swap(&session.key, session, &record, now).await {
             Ok(Swap::Done) => {}
             Ok(Swap::Gone) => return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone)))),
-            // An answer that asked for nothing never fails because a refresh did. The cookie is told all the same: it may outlive what the
-            // store says of it, never the other way round.
-            _ if !modified => {}
-            Ok(Swap::Stale(reloaded)) => return Ok(Err(reloaded)),
-            Err(error) => return Err(error),
+            // Below, an answer that asked for nothing does not fail because a refresh did. The cookie is told all the same: it may outlive
+            // what the store says of it, never the other way round.
+            Ok(Swap::Stale(reloaded)) if modified || reloaded.id.is_none() => return Ok(Err(reloaded)),
+            Ok(Swap::Unknown(error)) | Err(error) if modified => return Err(error),
+            Ok(Swap::Stale(_) | Swap::Unknown(_)) | Err(_) => {}
         }
         let lifetime = self.options.lifecycle.cookie_lifetime(&record, now);
         let rolling = self.options.lifecycle.rolling;
@@ -210,12 +222,14 @@ impl Sessions {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
         }
         record.handle = Some(session.handle().clone());
-        self.succeed(session, record, self.options.lifecycle.renew_grace.unwrap_or_default(), Event::Renewed, true, at, now).await
+        let grace = self.options.lifecycle.renew_grace.unwrap_or_default();
+        let successor = self.succeed(session, record, grace, Event::Renewed, at, now).await?;
+        self.conclude(successor).await
     }
 
     /// A new session for a new user, or for the same one again: new id, new handle, the old id dead at once.
     async fn log_in(
-        &self,
+        self: &Arc<Self>,
         session: &Session,
         changes: &Changes,
         user: Option<&str>,
@@ -237,23 +251,38 @@ impl Sessions {
         if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }
-        // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the old one.
-        let needs_old = changes.login.is_none();
-        self.succeed(session, record, std::time::Duration::ZERO, Event::LoggedIn, needs_old, at, now).await
+        let successor = self.succeed(session, record, Duration::ZERO, Event::LoggedIn, at, now).await?;
+        match successor.swap {
+            Swap::Done => {
+                // The pointer is dead already, so a failure here leaves nothing that opens anything.
+                let _ = self.store.remove(&session.key).await;
+                Ok(Ok(successor.outcome))
+            }
+            // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the
+            // old session. An anonymous one's data comes along all the same (two clicks on the button are two logins), a user's does not.
+            Swap::Gone if changes.login.is_some() && session.user().is_none() => Ok(Ok(successor.outcome)),
+            Swap::Gone if changes.login.is_some() => {
+                self.discard(&successor.key).await;
+                self.begin(changes, at).await.map(Ok)
+            }
+            Swap::Unknown(_) if changes.login.is_some() => {
+                self.keep_trying(Unconfirmed::Key(session.key.clone()));
+                Ok(Ok(successor.outcome))
+            }
+            _ => self.conclude(successor).await,
+        }
     }
 
-    /// Insert the successor, then swap the old record into a pointer to it; if that matches nothing, the successor goes again.
-    #[expect(clippy::too_many_arguments, reason = "one step of two callers")]
+    /// Insert the successor, then swap the old record into a pointer to it.
     async fn succeed(
         &self,
         session: &Session,
         record: Record,
-        grace: std::time::Duration,
+        grace: Duration,
         event: Event,
-        needs_old: bool,
         at: &Circumstances,
         now: Timestamp,
-    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+    ) -> Result<Successor, Arc<StoreError>> {
         let (id, key, record) = self.create(record, at, now).await?;
         let pointer = Record {
             data: Data::default(),
@@ -265,26 +294,28 @@ impl Sessions {
         };
         let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
         match self.swap(&session.key, session, &pointer, now).await {
-            Ok(Swap::Done) => {
-                if grace.is_zero() {
-                    // The pointer is dead already, so a failure here leaves nothing that opens anything.
-                    let _ = self.store.remove(&session.key).await;
-                }
-                Ok(Ok(outcome))
-            }
-            Ok(Swap::Gone) if !needs_old => Ok(Ok(outcome)),
-            Ok(Swap::Gone) => {
-                self.discard(&key).await;
-                Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))))
-            }
-            Ok(Swap::Stale(reloaded)) => {
-                self.discard(&key).await;
-                Ok(Err(reloaded))
-            }
+            Ok(swap) => Ok(Successor { key, outcome, swap }),
             Err(error) => {
                 self.discard(&key).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Tells the successor if it stands; if the old record was not swapped, the successor goes again.
+    async fn conclude(&self, successor: Successor) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        match successor.swap {
+            Swap::Done => Ok(Ok(successor.outcome)),
+            Swap::Gone => {
+                self.discard(&successor.key).await;
+                Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))))
+            }
+            Swap::Stale(reloaded) => {
+                self.discard(&successor.key).await;
+                Ok(Err(reloaded))
+            }
+            // Perhaps the old id leads to it by now: removed, it would sign the visitor out. If not, it expires by itself.
+            Swap::Unknown(error) => Err(error),
         }
     }
 
@@ -304,6 +335,14 @@ impl Sessions {
             match self.store.create(&key, shared.clone()).await {
                 Ok(()) => return Ok((id, key, record)),
                 Err(StoreError::Taken) => {}
+                Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
+                    let found = self.store.load(&key, now).await;
+                    if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
+                        return Ok((id, key, record));
+                    }
+                    self.discard(&key).await;
+                    return Err(Arc::new(error));
+                }
                 Err(error) => return Err(Arc::new(error)),
             }
         }
@@ -317,26 +356,36 @@ impl Sessions {
         match first {
             Ok(Updated::Done) => Ok(Swap::Done),
             Ok(Updated::Gone) => Ok(Swap::Gone),
-            Ok(Updated::Stale) => self.reload(key, session, now).await,
+            Ok(Updated::Stale) => self.read_back(key, session, record, now).await,
             Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                let error = Arc::new(error);
-                match self.store.load(key, now).await {
-                    Ok(Found::Live(found, _) | Found::Expired(found)) if found.last_write == record.last_write => Ok(Swap::Done),
-                    Ok(Found::Live(found, version)) => Ok(Swap::Stale(self.reloaded(session, found, version))),
-                    Ok(Found::Absent | Found::Expired(_)) => Ok(Swap::Gone),
-                    Err(_) => Err(error),
-                }
+                let read = self.read_back(key, session, record, now).await;
+                Ok(read.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
             }
             Err(error) => Err(Arc::new(error)),
         }
     }
 
-    async fn reload(&self, key: &SessionKey, session: &Session, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+    /// What has become of the record that this write was meant for.
+    async fn read_back(&self, key: &SessionKey, session: &Session, written: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
         match self.store.load(key, now).await.map_err(Arc::new)? {
-            // It was renewed or replaced meanwhile: this id may not change it any more.
-            Found::Live(found, _) if found.moved.is_some() => Ok(Swap::Gone),
-            Found::Live(found, version) => Ok(Swap::Stale(self.reloaded(session, found, version))),
+            Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
+            Found::Live(found, version) => match &found.moved {
+                Some(moved) => self.renewed_meanwhile(session, &moved.to, now).await,
+                None => Ok(Swap::Stale(self.reloaded(session, found, version))),
+            },
             Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
+        }
+    }
+
+    /// The session under its new id, which this visitor may read and end, and sign in over, but not change.
+    async fn renewed_meanwhile(&self, session: &Session, to: &SessionKey, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+        match self.store.load(to, now).await.map_err(Arc::new)? {
+            Found::Live(found, version) if found.moved.is_none() => {
+                let mut moved = self.session(session.id.clone(), to.clone(), found, version, false);
+                moved.id = None;
+                Ok(Swap::Stale(moved))
+            }
+            Found::Live(..) | Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
         }
     }
 

@@ -55,7 +55,8 @@ impl Sessions {
         }
     }
 
-    fn keep_trying(self: &Arc<Self>, end: Unconfirmed) {
+    /// Refuses from memory at once, and ends in the store when it lets us.
+    pub(super) fn keep_trying(self: &Arc<Self>, end: Unconfirmed) {
         if !self.ended.insert(&end) {
             return;
         }
