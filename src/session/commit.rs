@@ -63,7 +63,7 @@ impl Sessions {
     }
 
     fn idle_use(self: &Arc<Self>, session: &Session, at: &Circumstances) -> Option<Outcome> {
-        if session.id.is_none() {
+        if session.id.is_none() || self.is_ended_here(session) {
             return Some(Outcome::quiet(Event::Resumed));
         }
         let now = self.now();
@@ -143,6 +143,12 @@ impl Sessions {
         for _ in 0..MOST_TRIES {
             if session.id.is_none() && changes.login.is_none() {
                 return Ok(Outcome::quiet(if changes.is_empty() { Event::Resumed } else { Event::Dropped(Dropped::Renewed) }));
+            }
+            if self.is_ended_here(&session) {
+                return match &changes.login {
+                    Some(_) => self.begin(changes, at).await,
+                    None => Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))),
+                };
             }
             let now = self.now();
             let mut record = Record::clone(&session.record);
@@ -294,6 +300,8 @@ impl Sessions {
         };
         let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
         match self.swap(&session.key, session, &pointer, now).await {
+            // Its end may have come, and been refused by the store, while the successor was made.
+            Ok(_) if self.is_ended_here(session) => Ok(Successor { key, outcome, swap: Swap::Gone }),
             Ok(swap) => Ok(Successor { key, outcome, swap }),
             Err(error) => {
                 self.discard(&key).await;
