@@ -1,20 +1,19 @@
-//! Writing: begin, change, renew, log in, end. Every promise about concurrency is kept in this file.
+//! Writing: begin and change. New ids are in [`super::succeed`], ends in [`super::end`]; these three keep every promise about
+//! concurrency.
 //!
 //! Only the create of a fresh id inserts; every other write names the version that it read. On `Stale` the change is applied again to
 //! the reloaded record, on `Gone` it is dropped, on an unknown outcome the random mark of the write tells what happened.
 
 use super::changes::{Changes, Circumstances, CookieOrder, Dropped, Event, Outcome, Patch};
 use super::data::Data;
-use super::ended::Unconfirmed;
 use super::id::{Handle, SessionId, SessionKey, hex};
 use super::lifecycle::Rolling;
-use super::record::{Moved, Record, StoredCookie, WriteToken};
+use super::record::{Record, StoredCookie, WriteToken};
 use super::sessions::{Keep, Session, Sessions, Visitor};
 use super::store::{Applied, Found, StoreError, Updated, Version};
 use super::{changes::End, sessions::Unset};
 use crate::clock::Timestamp;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A change is tried again on a reloaded record at most this often.
 const MOST_TRIES: usize = 16;
@@ -22,20 +21,13 @@ const MOST_TRIES: usize = 16;
 type Committed = Result<Outcome, Arc<StoreError>>;
 
 /// What became of a compare-and-swap.
-enum Swap {
+pub(super) enum Swap {
     Done,
     /// Somebody else wrote first: the session as it is now. Without an id if that was a renewal.
     Stale(Session),
     Gone,
     /// Written or not: the store did not say, nor would it when asked again.
     Unknown(Arc<StoreError>),
-}
-
-/// A session's successor under a new id, and what became of the old record.
-struct Successor {
-    key: SessionKey,
-    outcome: Outcome,
-    swap: Swap,
 }
 
 impl Sessions {
@@ -118,7 +110,7 @@ impl Sessions {
     }
 
     /// A session for somebody who has none. Data that stays empty begins nothing, unless `save_uninitialized`.
-    async fn begin(&self, changes: &Changes, at: &Circumstances) -> Committed {
+    pub(super) async fn begin(&self, changes: &Changes, at: &Circumstances) -> Committed {
         let now = self.now();
         let mut record = self.blank(now);
         apply(&mut record, changes);
@@ -216,125 +208,12 @@ impl Sessions {
         self.used(session, due, at, now)
     }
 
-    /// The same session under a new id. The old id leads to it for the grace.
-    async fn renew(
+    pub(super) async fn create(
         &self,
-        session: &Session,
-        mut record: Record,
-        at: &Circumstances,
-        now: Timestamp,
-    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
-        if !at.cookie_possible {
-            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
-        }
-        record.handle = Some(session.handle().clone());
-        let grace = self.options.lifecycle.renew_grace.unwrap_or_default();
-        let successor = self.succeed(session, record, grace, Event::Renewed, at, now).await?;
-        self.conclude(successor).await
-    }
-
-    /// A new session for a new user, or for the same one again: new id, new handle, the old id dead at once.
-    async fn log_in(
-        self: &Arc<Self>,
-        session: &Session,
-        changes: &Changes,
-        user: Option<&str>,
-        at: &Circumstances,
-        now: Timestamp,
-    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
-        if !at.cookie_possible {
-            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
-        }
-        let mut record = self.blank(now);
-        record.data = match (session.user(), user) {
-            (None, _) => self.kept(&session.record.data),
-            (Some(before), Some(now)) if before == now => session.record.data.clone(),
-            (Some(_), None) => session.record.data.clone(),
-            (Some(_), Some(_)) => Data::default(),
-        };
-        apply(&mut record, changes);
-        self.sign_in(&mut record, changes.login.as_deref(), now);
-        if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
-            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
-        }
-        let successor = self.succeed(session, record, Duration::ZERO, Event::LoggedIn, at, now).await?;
-        match successor.swap {
-            Swap::Done => {
-                // The pointer is dead already, so a failure here leaves nothing that opens anything.
-                let _ = self.store.remove(&session.key).await;
-                Ok(Ok(successor.outcome))
-            }
-            // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the
-            // old session. An anonymous one's data comes along all the same (two clicks on the button are two logins), a user's does not.
-            Swap::Gone if changes.login.is_some() && session.user().is_none() => Ok(Ok(successor.outcome)),
-            Swap::Gone if changes.login.is_some() => {
-                self.discard(&successor.key).await;
-                self.begin(changes, at).await.map(Ok)
-            }
-            Swap::Unknown(_) if changes.login.is_some() => {
-                self.keep_trying(Unconfirmed::Key(session.key.clone()));
-                Ok(Ok(successor.outcome))
-            }
-            _ => self.conclude(successor).await,
-        }
-    }
-
-    /// Insert the successor, then swap the old record into a pointer to it.
-    async fn succeed(
-        &self,
-        session: &Session,
         record: Record,
-        grace: Duration,
-        event: Event,
         at: &Circumstances,
         now: Timestamp,
-    ) -> Result<Successor, Arc<StoreError>> {
-        let (id, key, record) = self.create(record, at, now).await?;
-        let pointer = Record {
-            data: Data::default(),
-            user: None,
-            handle: None,
-            expires_at: Some(now.plus(grace)),
-            moved: Some(Moved { to: key.clone(), at: now }),
-            ..self.stamped(Record::clone(&session.record), at, now)
-        };
-        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
-        match self.swap(&session.key, session, &pointer, now).await {
-            // Its end may have come, and been refused by the store, while the successor was made.
-            Ok(_) if self.is_ended_here(session) => Ok(Successor { key, outcome, swap: Swap::Gone }),
-            Ok(swap) => Ok(Successor { key, outcome, swap }),
-            Err(error) => {
-                self.discard(&key).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Tells the successor if it stands; if the old record was not swapped, the successor goes again.
-    async fn conclude(&self, successor: Successor) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
-        match successor.swap {
-            Swap::Done => Ok(Ok(successor.outcome)),
-            Swap::Gone => {
-                self.discard(&successor.key).await;
-                Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))))
-            }
-            Swap::Stale(reloaded) => {
-                self.discard(&successor.key).await;
-                Ok(Err(reloaded))
-            }
-            // Perhaps the old id leads to it by now: removed, it would sign the visitor out. If not, it expires by itself.
-            Swap::Unknown(error) => Err(error),
-        }
-    }
-
-    /// Removes a successor whose id nobody was told. If that fails it expires by itself.
-    async fn discard(&self, key: &SessionKey) {
-        if let Err(error) = self.store.remove(key).await {
-            tracing::debug!(key = key.short_hash(), %error, "an unused session is left to expire");
-        }
-    }
-
-    async fn create(&self, record: Record, at: &Circumstances, now: Timestamp) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
+    ) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
         let record = self.stamped(record, at, now);
         let shared = Arc::new(record.clone());
         loop {
@@ -357,7 +236,7 @@ impl Sessions {
     }
 
     /// Compare-and-swap, with an unknown outcome resolved by reading back.
-    async fn swap(&self, key: &SessionKey, session: &Session, record: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+    pub(super) async fn swap(&self, key: &SessionKey, session: &Session, record: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
         let shared = Arc::new(record.clone());
         let first = self.store.update(key, &session.version, shared.clone(), now).await;
         self.flights.forget(key);
@@ -401,7 +280,7 @@ impl Sessions {
         self.session(session.id.clone(), session.key.clone(), record, version, session.resign)
     }
 
-    fn blank(&self, now: Timestamp) -> Record {
+    pub(super) fn blank(&self, now: Timestamp) -> Record {
         Record {
             data: Data::default(),
             cookie: StoredCookie::default(),
@@ -420,7 +299,7 @@ impl Sessions {
     }
 
     /// Sets the user of a new session: the app's word, or the configured field's.
-    fn sign_in(&self, record: &mut Record, login: Option<&str>, now: Timestamp) {
+    pub(super) fn sign_in(&self, record: &mut Record, login: Option<&str>, now: Timestamp) {
         if let (Some(path), Some(user)) = (&self.options.user_from, login) {
             record.data.put_text_at(path, user);
         }
@@ -428,7 +307,7 @@ impl Sessions {
         record.login_at = record.user.is_some().then_some(now);
     }
 
-    fn kept(&self, data: &Data) -> Data {
+    pub(super) fn kept(&self, data: &Data) -> Data {
         let mut kept = data.clone();
         if let Keep::Fields(names) = &self.options.keep_at_login {
             kept.retain_named(names);
@@ -437,7 +316,7 @@ impl Sessions {
     }
 
     /// The record as a full write stores it: times, revision, mark, and the cookie object that Node readers need.
-    fn stamped(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Record {
+    pub(super) fn stamped(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Record {
         let lifecycle = &self.options.lifecycle;
         let mut mark = [0; 16];
         self.entropy.fill(&mut mark);
@@ -456,13 +335,13 @@ impl Sessions {
         record
     }
 
-    fn cookie(&self, id: &SessionId, record: &Record, at: &Circumstances, now: Timestamp) -> CookieOrder {
+    pub(super) fn cookie(&self, id: &SessionId, record: &Record, at: &Circumstances, now: Timestamp) -> CookieOrder {
         let lifetime = self.options.lifecycle.cookie_lifetime(record, now);
         CookieOrder::Set(self.cookies.of(at.secure).set(&self.keyring.sign(id), lifetime, now))
     }
 }
 
-fn apply(record: &mut Record, changes: &Changes) {
+pub(super) fn apply(record: &mut Record, changes: &Changes) {
     for patch in &changes.patches {
         if let Patch::Merge(patch) = patch {
             record.data.merge(patch);

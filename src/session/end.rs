@@ -1,7 +1,6 @@
 //! Ending: in the store first; if it refuses, this proxy turns the session away from memory and keeps trying.
 
 use super::changes::{CookieOrder, End, Event, Outcome};
-use super::data::Data;
 use super::ended::Unconfirmed;
 use super::id::SessionKey;
 use super::record::Record;
@@ -93,7 +92,7 @@ impl Sessions {
                 path.push(moved.to.clone());
                 continue;
             }
-            let updated = self.store.update(&key, &version, Arc::new(dead(&record, now)), now).await;
+            let updated = self.store.update(&key, &version, Arc::new(Record::clone(&record).dead(now)), now).await;
             self.flights.forget(&key);
             if updated? == Updated::Done {
                 // Whatever is left of it opens nothing.
@@ -156,9 +155,4 @@ impl Sessions {
             tracing::error!("a session could not be ended in the store and is given up; it ends by itself when it expires");
         });
     }
-}
-
-/// What a session is swapped for before it is removed: no data, no user, no life.
-fn dead(record: &Record, now: Timestamp) -> Record {
-    Record { data: Data::default(), user: None, expires_at: Some(now), revision: record.revision + 1, last_write: None, ..record.clone() }
 }
