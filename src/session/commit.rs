@@ -1,4 +1,5 @@
-//! Writing: begin, change, renew, log in, end. Every promise about concurrency is kept in this file.
+//! Writing: begin and change. New ids are in [`super::succeed`], ends in [`super::end`]; these three keep every promise about
+//! concurrency.
 //!
 //! Only the create of a fresh id inserts; every other write names the version that it read. On `Stale` the change is applied again to
 //! the reloaded record, on `Gone` it is dropped, on an unknown outcome the random mark of the write tells what happened.
@@ -7,7 +8,7 @@ use super::changes::{Changes, Circumstances, CookieOrder, Dropped, Event, Outcom
 use super::data::Data;
 use super::id::{Handle, SessionId, SessionKey, hex};
 use super::lifecycle::Rolling;
-use super::record::{Moved, Record, StoredCookie, WriteToken};
+use super::record::{Record, StoredCookie, WriteToken};
 use super::sessions::{Keep, Session, Sessions, Visitor};
 use super::store::{Applied, Found, StoreError, Updated, Version};
 use super::{changes::End, sessions::Unset};
@@ -20,10 +21,13 @@ const MOST_TRIES: usize = 16;
 type Committed = Result<Outcome, Arc<StoreError>>;
 
 /// What became of a compare-and-swap.
-enum Swap {
+pub(super) enum Swap {
     Done,
+    /// Somebody else wrote first: the session as it is now. Without an id if that was a renewal.
     Stale(Session),
     Gone,
+    /// Written or not: the store did not say, nor would it when asked again.
+    Unknown(Arc<StoreError>),
 }
 
 impl Sessions {
@@ -51,26 +55,46 @@ impl Sessions {
     }
 
     fn idle_use(self: &Arc<Self>, session: &Session, at: &Circumstances) -> Option<Outcome> {
-        let lifecycle = &self.options.lifecycle;
+        if session.id.is_none() || self.is_ended_here(session) {
+            return Some(Outcome::quiet(Event::Resumed));
+        }
         let now = self.now();
-        let Some(id) = &session.id else { return Some(Outcome::quiet(Event::Resumed)) };
-        let ages = lifecycle.rolling == Rolling::Auto && at.touch && lifecycle.is_cookie_aging(&session.record, now);
-        if self.options.resave || session.resign || ages {
+        if self.is_refresh_due(session, at, now) {
             return None;
         }
-        let event = if at.touch && self.touch_later(session, at) { Event::Touched } else { Event::Resumed };
-        let rolls = lifecycle.rolling == Rolling::Always && at.touch && at.cookie_possible;
-        let cookie = if rolls { self.cookie(id, &session.record, at, now) } else { CookieOrder::Keep };
-        Some(Outcome { cookie, event })
+        let touched = at.touch && self.touch_later(session, at);
+        Some(self.used(session, touched, at, now))
+    }
+
+    /// Whether a session that nobody changed is to be written in full, with a cookie that lasts as long. Never on a route that does not
+    /// keep sessions alive.
+    fn is_refresh_due(&self, session: &Session, at: &Circumstances, now: Timestamp) -> bool {
+        let lifecycle = &self.options.lifecycle;
+        at.touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
+    }
+
+    /// A use without a full write. Signing a cookie anew needs none.
+    fn used(&self, session: &Session, touched: bool, at: &Circumstances, now: Timestamp) -> Outcome {
+        let rolls = self.options.lifecycle.rolling == Rolling::Always && at.touch;
+        let cookie = match &session.id {
+            Some(id) if at.cookie_possible && (rolls || session.resign) => self.cookie(id, &session.record, at, now),
+            _ => CookieOrder::Keep,
+        };
+        let event = match touched {
+            _ if session.resign => Event::Refreshed,
+            true => Event::Touched,
+            false => Event::Resumed,
+        };
+        Outcome { cookie, event }
     }
 
     async fn write(self: &Arc<Self>, visitor: Visitor, mut changes: Changes, at: &Circumstances) -> Committed {
         if changes.max_age.is_some_and(|length| length.is_zero()) {
             changes.end = changes.end.or(Some(End::This));
         }
-        if changes.patches.contains(&Patch::Null) {
+        if changes.end.is_none() && changes.patches.contains(&Patch::Null) {
             match self.options.unset {
-                Unset::Destroy => changes.end = changes.end.or(Some(End::This)),
+                Unset::Destroy => changes.end = Some(End::This),
                 Unset::Keep => return Ok(Outcome::quiet(if matches!(visitor, Visitor::Known(_)) { Event::Resumed } else { Event::None })),
             }
         }
@@ -78,9 +102,6 @@ impl Sessions {
             return self.end(&visitor, end, at.secure).await;
         }
         match visitor {
-            Visitor::Known(session) if session.id.is_none() && changes.login.is_none() => {
-                Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))
-            }
             Visitor::Known(session) => self.change(*session, &changes, at).await,
             Visitor::Stranger | Visitor::Lapsed(_) => self.begin(&changes, at).await,
             Visitor::Unreachable { error, .. } if !changes.is_empty() => Err(error),
@@ -89,7 +110,7 @@ impl Sessions {
     }
 
     /// A session for somebody who has none. Data that stays empty begins nothing, unless `save_uninitialized`.
-    async fn begin(&self, changes: &Changes, at: &Circumstances) -> Committed {
+    pub(super) async fn begin(&self, changes: &Changes, at: &Circumstances) -> Committed {
         let now = self.now();
         let mut record = self.blank(now);
         apply(&mut record, changes);
@@ -110,8 +131,17 @@ impl Sessions {
     }
 
     /// Changes a known session: in place, or by a successor when it gets a new id.
-    async fn change(&self, mut session: Session, changes: &Changes, at: &Circumstances) -> Committed {
+    async fn change(self: &Arc<Self>, mut session: Session, changes: &Changes, at: &Circumstances) -> Committed {
         for _ in 0..MOST_TRIES {
+            if session.id.is_none() && changes.login.is_none() {
+                return Ok(Outcome::quiet(if changes.is_empty() { Event::Resumed } else { Event::Dropped(Dropped::Renewed) }));
+            }
+            if self.is_ended_here(&session) {
+                return match &changes.login {
+                    Some(_) => self.begin(changes, at).await,
+                    None => Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))),
+                };
+            }
             let now = self.now();
             let mut record = Record::clone(&session.record);
             apply(&mut record, changes);
@@ -120,7 +150,8 @@ impl Sessions {
                 _ => changes.login.clone().or_else(|| record.user.clone()),
             };
             let logs_in = changes.login.is_some() || user.as_deref() != session.user();
-            if record.data.size() > self.options.max_bytes {
+            // A session that is too large already (a Node app's, or the limit was lowered) lives on and may shrink.
+            if !logs_in && record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
                 return Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge)));
             }
             let swap = if logs_in {
@@ -147,138 +178,42 @@ impl Sessions {
     ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
         let Some(id) = &session.id else { return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))) };
         let modified = record.data != session.record.data || record.max_age != session.record.max_age;
-        if !modified && !self.options.resave && !session.resign && !self.options.lifecycle.is_cookie_aging(&session.record, now) {
+        if !modified && !self.is_refresh_due(session, at, now) {
             // A patch that changed nothing is a plain use.
-            return Ok(Ok(self.plain_use(session, at).await));
+            return Ok(Ok(self.plain_use(session, at, now).await));
         }
         record.handle = Some(session.handle().clone());
         let record = self.stamped(record, at, now);
-        let swapped = self.swap(&session.key, session, &record, now).await;
-        let refreshed = match swapped {
-            // An answer that asked for nothing never fails because a refresh did: it is tried again with the next request.
-            Err(_) if !modified => false,
-            Ok(Swap::Stale(reloaded)) if modified => return Ok(Err(reloaded)),
+        match self.swap(&session.key, session, &record, now).await {
+            Ok(Swap::Done) => {}
             Ok(Swap::Gone) => return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone)))),
-            Ok(swap) => matches!(swap, Swap::Done),
-            Err(error) => return Err(error),
-        };
+            // Below, an answer that asked for nothing does not fail because a refresh did. The cookie is told all the same: it may outlive
+            // what the store says of it, never the other way round.
+            Ok(Swap::Stale(reloaded)) if modified || reloaded.id.is_none() => return Ok(Err(reloaded)),
+            Ok(Swap::Unknown(error)) | Err(error) if modified => return Err(error),
+            Ok(Swap::Stale(_) | Swap::Unknown(_)) | Err(_) => {}
+        }
         let lifetime = self.options.lifecycle.cookie_lifetime(&record, now);
         let rolling = self.options.lifecycle.rolling;
-        let wanted =
-            session.resign || rolling == Rolling::Always || (refreshed && lifetime.is_some() && (modified || rolling == Rolling::Auto));
+        let wanted = session.resign || rolling == Rolling::Always || lifetime.is_some() && (modified || rolling == Rolling::Auto);
         let cookie = if wanted && at.cookie_possible { self.cookie(id, &record, at, now) } else { CookieOrder::Keep };
         Ok(Ok(Outcome { cookie, event: if modified { Event::Changed } else { Event::Refreshed } }))
     }
 
-    async fn plain_use(&self, session: &Session, at: &Circumstances) -> Outcome {
-        let now = self.now();
+    async fn plain_use(&self, session: &Session, at: &Circumstances, now: Timestamp) -> Outcome {
         let due = at.touch && self.options.lifecycle.is_touch_due(&session.record, now);
         if due {
             self.touch(session, at, now).await;
         }
-        let rolls = self.options.lifecycle.rolling == Rolling::Always && at.cookie_possible;
-        let cookie = match (&session.id, rolls) {
-            (Some(id), true) => self.cookie(id, &session.record, at, now),
-            _ => CookieOrder::Keep,
-        };
-        Outcome { cookie, event: if due { Event::Touched } else { Event::Resumed } }
+        self.used(session, due, at, now)
     }
 
-    /// The same session under a new id. The old id leads to it for the grace.
-    async fn renew(
+    pub(super) async fn create(
         &self,
-        session: &Session,
-        mut record: Record,
-        at: &Circumstances,
-        now: Timestamp,
-    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
-        if !at.cookie_possible {
-            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
-        }
-        record.handle = Some(session.handle().clone());
-        self.succeed(session, record, self.options.lifecycle.renew_grace.unwrap_or_default(), Event::Renewed, true, at, now).await
-    }
-
-    /// A new session for a new user, or for the same one again: new id, new handle, the old id dead at once.
-    async fn log_in(
-        &self,
-        session: &Session,
-        changes: &Changes,
-        user: Option<&str>,
-        at: &Circumstances,
-        now: Timestamp,
-    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
-        if !at.cookie_possible {
-            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
-        }
-        let mut record = self.blank(now);
-        record.data = match (session.user(), user) {
-            (None, _) => self.kept(&session.record.data),
-            (Some(before), Some(now)) if before == now => session.record.data.clone(),
-            (Some(_), None) => session.record.data.clone(),
-            (Some(_), Some(_)) => Data::default(),
-        };
-        apply(&mut record, changes);
-        self.sign_in(&mut record, changes.login.as_deref(), now);
-        // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the old one.
-        let needs_old = changes.login.is_none();
-        self.succeed(session, record, std::time::Duration::ZERO, Event::LoggedIn, needs_old, at, now).await
-    }
-
-    /// Insert the successor, then swap the old record into a pointer to it; if that matches nothing, the successor goes again.
-    #[expect(clippy::too_many_arguments, reason = "one step of two callers")]
-    async fn succeed(
-        &self,
-        session: &Session,
         record: Record,
-        grace: std::time::Duration,
-        event: Event,
-        needs_old: bool,
         at: &Circumstances,
         now: Timestamp,
-    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
-        let (id, key, record) = self.create(record, at, now).await?;
-        let pointer = Record {
-            data: Data::default(),
-            user: None,
-            handle: None,
-            expires_at: Some(now.plus(grace)),
-            moved: Some(Moved { to: key.clone(), at: now }),
-            ..self.stamped(Record::clone(&session.record), at, now)
-        };
-        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
-        match self.swap(&session.key, session, &pointer, now).await {
-            Ok(Swap::Done) => {
-                if grace.is_zero() {
-                    // The pointer is dead already, so a failure here leaves nothing that opens anything.
-                    let _ = self.store.remove(&session.key).await;
-                }
-                Ok(Ok(outcome))
-            }
-            Ok(Swap::Gone) if !needs_old => Ok(Ok(outcome)),
-            Ok(Swap::Gone) => {
-                self.discard(&key).await;
-                Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))))
-            }
-            Ok(Swap::Stale(reloaded)) => {
-                self.discard(&key).await;
-                Ok(Err(reloaded))
-            }
-            Err(error) => {
-                self.discard(&key).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Removes a successor whose id nobody was told. If that fails it expires by itself.
-    async fn discard(&self, key: &SessionKey) {
-        if let Err(error) = self.store.remove(key).await {
-            tracing::debug!(key = key.short_hash(), %error, "an unused session is left to expire");
-        }
-    }
-
-    async fn create(&self, record: Record, at: &Circumstances, now: Timestamp) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
+    ) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
         let record = self.stamped(record, at, now);
         let shared = Arc::new(record.clone());
         loop {
@@ -287,39 +222,57 @@ impl Sessions {
             match self.store.create(&key, shared.clone()).await {
                 Ok(()) => return Ok((id, key, record)),
                 Err(StoreError::Taken) => {}
+                Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
+                    let found = self.store.load(&key, now).await;
+                    if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
+                        return Ok((id, key, record));
+                    }
+                    self.discard(&key).await;
+                    return Err(Arc::new(error));
+                }
                 Err(error) => return Err(Arc::new(error)),
             }
         }
     }
 
     /// Compare-and-swap, with an unknown outcome resolved by reading back.
-    async fn swap(&self, key: &SessionKey, session: &Session, record: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+    pub(super) async fn swap(&self, key: &SessionKey, session: &Session, record: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
         let shared = Arc::new(record.clone());
         let first = self.store.update(key, &session.version, shared.clone(), now).await;
         self.flights.forget(key);
         match first {
             Ok(Updated::Done) => Ok(Swap::Done),
             Ok(Updated::Gone) => Ok(Swap::Gone),
-            Ok(Updated::Stale) => self.reload(key, session, now).await,
+            Ok(Updated::Stale) => self.read_back(key, session, record, now).await,
             Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                let error = Arc::new(error);
-                match self.store.load(key, now).await {
-                    Ok(Found::Live(found, _) | Found::Expired(found)) if found.last_write == record.last_write => Ok(Swap::Done),
-                    Ok(Found::Live(found, version)) => Ok(Swap::Stale(self.reloaded(session, found, version))),
-                    Ok(Found::Absent | Found::Expired(_)) => Ok(Swap::Gone),
-                    Err(_) => Err(error),
-                }
+                let read = self.read_back(key, session, record, now).await;
+                Ok(read.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
             }
             Err(error) => Err(Arc::new(error)),
         }
     }
 
-    async fn reload(&self, key: &SessionKey, session: &Session, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+    /// What has become of the record that this write was meant for.
+    async fn read_back(&self, key: &SessionKey, session: &Session, written: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
         match self.store.load(key, now).await.map_err(Arc::new)? {
-            // It was renewed or replaced meanwhile: this id may not change it any more.
-            Found::Live(found, _) if found.moved.is_some() => Ok(Swap::Gone),
-            Found::Live(found, version) => Ok(Swap::Stale(self.reloaded(session, found, version))),
+            Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
+            Found::Live(found, version) => match &found.moved {
+                Some(moved) => self.renewed_meanwhile(session, &moved.to, now).await,
+                None => Ok(Swap::Stale(self.reloaded(session, found, version))),
+            },
             Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
+        }
+    }
+
+    /// The session under its new id, which this visitor may read and end, and sign in over, but not change.
+    async fn renewed_meanwhile(&self, session: &Session, to: &SessionKey, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+        match self.store.load(to, now).await.map_err(Arc::new)? {
+            Found::Live(found, version) if found.moved.is_none() => {
+                let mut moved = self.session(session.id.clone(), to.clone(), found, version, false);
+                moved.id = None;
+                Ok(Swap::Stale(moved))
+            }
+            Found::Live(..) | Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
         }
     }
 
@@ -327,7 +280,7 @@ impl Sessions {
         self.session(session.id.clone(), session.key.clone(), record, version, session.resign)
     }
 
-    fn blank(&self, now: Timestamp) -> Record {
+    pub(super) fn blank(&self, now: Timestamp) -> Record {
         Record {
             data: Data::default(),
             cookie: StoredCookie::default(),
@@ -346,7 +299,7 @@ impl Sessions {
     }
 
     /// Sets the user of a new session: the app's word, or the configured field's.
-    fn sign_in(&self, record: &mut Record, login: Option<&str>, now: Timestamp) {
+    pub(super) fn sign_in(&self, record: &mut Record, login: Option<&str>, now: Timestamp) {
         if let (Some(path), Some(user)) = (&self.options.user_from, login) {
             record.data.put_text_at(path, user);
         }
@@ -354,7 +307,7 @@ impl Sessions {
         record.login_at = record.user.is_some().then_some(now);
     }
 
-    fn kept(&self, data: &Data) -> Data {
+    pub(super) fn kept(&self, data: &Data) -> Data {
         let mut kept = data.clone();
         if let Keep::Fields(names) = &self.options.keep_at_login {
             kept.retain_named(names);
@@ -363,7 +316,7 @@ impl Sessions {
     }
 
     /// The record as a full write stores it: times, revision, mark, and the cookie object that Node readers need.
-    fn stamped(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Record {
+    pub(super) fn stamped(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Record {
         let lifecycle = &self.options.lifecycle;
         let mut mark = [0; 16];
         self.entropy.fill(&mut mark);
@@ -382,13 +335,13 @@ impl Sessions {
         record
     }
 
-    fn cookie(&self, id: &SessionId, record: &Record, at: &Circumstances, now: Timestamp) -> CookieOrder {
+    pub(super) fn cookie(&self, id: &SessionId, record: &Record, at: &Circumstances, now: Timestamp) -> CookieOrder {
         let lifetime = self.options.lifecycle.cookie_lifetime(record, now);
         CookieOrder::Set(self.cookies.of(at.secure).set(&self.keyring.sign(id), lifetime, now))
     }
 }
 
-fn apply(record: &mut Record, changes: &Changes) {
+pub(super) fn apply(record: &mut Record, changes: &Changes) {
     for patch in &changes.patches {
         if let Patch::Merge(patch) = patch {
             record.data.merge(patch);

@@ -41,7 +41,10 @@ impl Ended {
         }
         match end {
             Unconfirmed::Key(key) => drop(waiting.keys.insert(key.clone(), ())),
-            Unconfirmed::User(user, at) => drop(waiting.users.insert(user.clone(), *at)),
+            Unconfirmed::User(user, at) => {
+                let latest = waiting.users.entry(user.clone()).or_insert(*at);
+                *latest = (*latest).max(*at);
+            }
         }
         self.recount(&waiting);
         true
@@ -52,7 +55,9 @@ impl Ended {
         let mut waiting = self.lock();
         match end {
             Unconfirmed::Key(key) => drop(waiting.keys.remove(key)),
-            Unconfirmed::User(user, _) => drop(waiting.users.remove(user)),
+            // A later end of all waits for its own confirmation.
+            Unconfirmed::User(user, at) if waiting.users.get(user).is_some_and(|latest| latest <= at) => drop(waiting.users.remove(user)),
+            Unconfirmed::User(..) => {}
         }
         self.recount(&waiting);
     }

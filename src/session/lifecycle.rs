@@ -1,5 +1,6 @@
 //! How long sessions live: idle and absolute limits, when to touch, when to send the cookie again.
 
+use super::cookie;
 use super::record::Record;
 use crate::clock::Timestamp;
 use std::time::Duration;
@@ -105,9 +106,10 @@ impl Lifecycle {
         last.is_none_or(|last| now.since(last) >= interval)
     }
 
-    /// How long the browser is to keep the cookie; `None`: until it closes. Never shorter than the record's own life.
+    /// How long the browser is to keep the cookie; `None`: until it closes. Never shorter than the record's own life, but for the
+    /// 400 days after which browsers drop every cookie.
     pub fn cookie_lifetime(&self, record: &Record, now: Timestamp) -> Option<Duration> {
-        let wanted = record.max_age.or(self.max_age)?;
+        let wanted = record.max_age.or(self.max_age)?.min(cookie::LONGEST);
         Some(self.absolute_end(record).map_or(wanted, |end| wanted.min(end.since(now))))
     }
 

@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod record;
 pub mod sessions;
 pub mod store;
+mod succeed;
 mod touch;
 
 pub use changes::{Changes, Circumstances, CookieOrder, Dropped, End, Event, Outcome, Patch};

@@ -72,6 +72,11 @@ pub struct Moved {
 }
 
 impl Record {
+    /// What a session is swapped for before it is removed: no data, no user, no life.
+    pub fn dead(self, now: Timestamp) -> Self {
+        Record { data: Data::default(), user: None, handle: None, expires_at: Some(now), moved: None, revision: self.revision + 1, ..self }
+    }
+
     /// Whether the record is alive at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|at| at > now)

@@ -276,6 +276,11 @@ impl Sessions {
         })
     }
 
+    /// Whether this session was ended here and the store has not confirmed it yet.
+    pub(super) fn is_ended_here(&self, session: &Session) -> bool {
+        self.ended.covers_key(&session.key) || self.ended.covers_user(session.user(), &session.record)
+    }
+
     pub(super) fn session(&self, id: Option<SessionId>, key: SessionKey, record: Arc<Record>, version: Version, resign: bool) -> Session {
         let derived = || id.as_ref().map_or_else(|| Handle::generate(self.entropy.as_ref()), Handle::derived);
         let handle = record.handle.clone().unwrap_or_else(derived);

@@ -1,0 +1,138 @@
+//! A new id: renewals and logins. The new record stands before the old one goes, so that stopping half-way signs nobody out.
+
+use super::changes::{Changes, Circumstances, Dropped, Event, Outcome};
+use super::commit::{Swap, apply};
+use super::data::Data;
+use super::ended::Unconfirmed;
+use super::id::SessionKey;
+use super::record::{Moved, Record};
+use super::sessions::{Session, Sessions};
+use super::store::StoreError;
+use crate::clock::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A session's successor under a new id, and what became of the old record.
+struct Successor {
+    key: SessionKey,
+    outcome: Outcome,
+    swap: Swap,
+}
+
+impl Sessions {
+    /// The same session under a new id. The old id leads to it for the grace.
+    pub(super) async fn renew(
+        &self,
+        session: &Session,
+        mut record: Record,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        if !at.cookie_possible {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
+        }
+        record.handle = Some(session.handle().clone());
+        let grace = self.options.lifecycle.renew_grace.unwrap_or_default();
+        let successor = self.succeed(session, record, Some(grace), Event::Renewed, at, now).await?;
+        self.conclude(successor).await
+    }
+
+    /// A new session for a new user, or for the same one again: new id, new handle, the old id dead at once.
+    pub(super) async fn log_in(
+        self: &Arc<Self>,
+        session: &Session,
+        changes: &Changes,
+        user: Option<&str>,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        if !at.cookie_possible {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
+        }
+        let mut record = self.blank(now);
+        record.data = match (session.user(), user) {
+            (None, _) => self.kept(&session.record.data),
+            (Some(before), Some(now)) if before == now => session.record.data.clone(),
+            (Some(_), None) => session.record.data.clone(),
+            (Some(_), Some(_)) => Data::default(),
+        };
+        apply(&mut record, changes);
+        self.sign_in(&mut record, changes.login.as_deref(), now);
+        if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
+        }
+        let successor = self.succeed(session, record, None, Event::LoggedIn, at, now).await?;
+        match successor.swap {
+            Swap::Done => {
+                // What is left is dead already, so a failure here leaves nothing that opens anything.
+                let _ = self.store.remove(&session.key).await;
+                Ok(Ok(successor.outcome))
+            }
+            // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the
+            // old session. An anonymous one's data comes along all the same (two clicks on the button are two logins), a user's does not.
+            Swap::Gone if changes.login.is_some() && session.user().is_none() => Ok(Ok(successor.outcome)),
+            Swap::Gone if changes.login.is_some() => {
+                self.discard(&successor.key).await;
+                self.begin(changes, at).await.map(Ok)
+            }
+            Swap::Unknown(_) if changes.login.is_some() => {
+                self.keep_trying(Unconfirmed::Key(session.key.clone()));
+                Ok(Ok(successor.outcome))
+            }
+            _ => self.conclude(successor).await,
+        }
+    }
+
+    /// Insert the successor, then swap the old record into a pointer to it. Without a `grace` (a login: the old one was another
+    /// session, and ending it does not end the new one) it leads nowhere.
+    async fn succeed(
+        &self,
+        session: &Session,
+        record: Record,
+        grace: Option<Duration>,
+        event: Event,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Successor, Arc<StoreError>> {
+        let (id, key, record) = self.create(record, at, now).await?;
+        let dead = self.stamped(Record::clone(&session.record), at, now).dead(now);
+        let left = match grace {
+            Some(grace) => Record { expires_at: Some(now.plus(grace)), moved: Some(Moved { to: key.clone(), at: now }), ..dead },
+            None => dead,
+        };
+        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
+        match self.swap(&session.key, session, &left, now).await {
+            // Its end may have come, and been refused by the store, while the successor was made.
+            Ok(_) if self.is_ended_here(session) => Ok(Successor { key, outcome, swap: Swap::Gone }),
+            Ok(swap) => Ok(Successor { key, outcome, swap }),
+            Err(error) => {
+                self.discard(&key).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the successor if it stands; if the old record was not swapped, the successor goes again.
+    async fn conclude(&self, successor: Successor) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+        match successor.swap {
+            Swap::Done => Ok(Ok(successor.outcome)),
+            Swap::Gone => {
+                self.discard(&successor.key).await;
+                Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))))
+            }
+            Swap::Stale(reloaded) => {
+                self.discard(&successor.key).await;
+                Ok(Err(reloaded))
+            }
+            // Perhaps the old id leads to it by now: removed, it would sign the visitor out. If not, it expires by itself.
+            Swap::Unknown(error) => Err(error),
+        }
+    }
+
+    /// Removes a successor whose id nobody was told. If that fails it expires by itself.
+    pub(super) async fn discard(&self, key: &SessionKey) {
+        if let Err(error) = self.store.remove(key).await {
+            tracing::debug!(key = key.short_hash(), %error, "an unused session is left to expire");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The session core without a server: what a visitor's cookie leads to, and what becomes of an answer's changes.
+
+mod sessions {
+    mod bench;
+    mod tap;
+
+    mod change;
+    mod cookie;
+    mod decisions;
+    mod down;
+    mod end;
+    mod faults;
+    mod interleavings;
+    mod lifetime;
+    mod login;
+    mod node;
+    mod renew;
+}

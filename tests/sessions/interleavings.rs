@@ -1,0 +1,169 @@
+//! Two proxies, one store, two operations on one session: every order in which their store calls can happen.
+
+use super::bench::*;
+use super::tap::Tap;
+use cloakroom::session::store::MemoryStore;
+use cloakroom::session::{Changes, Event, Outcome, Visitor};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Change,
+    Renew,
+    Login,
+    End,
+    Touch,
+}
+
+const ACTS: [Act; 5] = [Act::Change, Act::Renew, Act::Login, Act::End, Act::Touch];
+
+impl Act {
+    /// What the app of one of the two proxies answers; both change a field of their own.
+    fn changes(self, field: &str) -> Changes {
+        match self {
+            Act::Change => set(&format!(r#"{{"{field}":1}}"#)),
+            Act::Renew => renew(),
+            Act::Login => login("alice"),
+            Act::End => end(),
+            Act::Touch => nothing(),
+        }
+    }
+}
+
+/// Whose turn it is at each point where both could go: the decisions of one run, and which run comes next.
+#[derive(Default)]
+struct Schedule {
+    decisions: Vec<bool>,
+    at: usize,
+}
+
+impl Schedule {
+    fn decide(&mut self) -> bool {
+        if self.at == self.decisions.len() {
+            self.decisions.push(false);
+        }
+        self.at += 1;
+        self.decisions[self.at - 1]
+    }
+
+    /// Turns the last `false` into `true`; whether there is another run.
+    fn advance(&mut self) -> bool {
+        while self.decisions.pop_if(|decision| *decision).is_some() {}
+        self.at = 0;
+        self.decisions.last_mut().map(|decision| *decision = true).is_some()
+    }
+}
+
+struct Proxy {
+    bench: Bench,
+    running: JoinHandle<Outcome>,
+}
+
+impl Proxy {
+    fn start(site: &Bench, memory: &Arc<MemoryStore>, visitor: Visitor, changes: Changes) -> Self {
+        let bench = site.beside(Arc::new(Tap::on(memory.clone(), true)), |_| {});
+        let sessions = bench.sessions.clone();
+        let running = tokio::spawn(async move {
+            let outcome = sessions.commit(visitor, changes, here()).await.unwrap();
+            while sessions.touches_under_way() > 0 {
+                tokio::task::yield_now().await;
+            }
+            outcome
+        });
+        Proxy { bench, running }
+    }
+
+    fn waits(&self) -> bool {
+        self.bench.store.waiting() > 0
+    }
+
+    /// Until it is done or stands before its next store call.
+    async fn pause(&self) {
+        while !self.running.is_finished() && !self.waits() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// One run; `Ok` holds what was told to the two visitors.
+async fn run(first: Act, second: Act, schedule: &mut Schedule) -> (Bench, String, [Outcome; 2]) {
+    let memory = Arc::new(MemoryStore::default());
+    let site = Bench::over(Arc::new(Tap::on(memory.clone(), false)), |_| {});
+    let cookie = site.begin(set(r#"{"x":0}"#)).await;
+    site.clock.advance(2 * MINUTE);
+    let visitor = site.resume(&cookie).await;
+    let one = Proxy::start(&site, &memory, visitor.clone(), first.changes("one"));
+    let two = Proxy::start(&site, &memory, visitor, second.changes("two"));
+    loop {
+        one.pause().await;
+        two.pause().await;
+        let turn = match (one.waits(), two.waits()) {
+            (true, true) if schedule.decide() => &two,
+            (true, _) => &one,
+            (false, true) => &two,
+            (false, false) => break,
+        };
+        turn.bench.store.step();
+        // The permit is taken when the call goes through.
+        let before = turn.bench.store.calls().len();
+        debug_assert_eq!(before, 0);
+        while turn.bench.store.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+    let outcomes = [one.running.await.unwrap(), two.running.await.unwrap()];
+    (site, cookie, outcomes)
+}
+
+#[tokio::test]
+async fn no_order_of_two_operations_revives_a_session_or_loses_a_change() {
+    let mut runs = BTreeMap::new();
+    for first in ACTS {
+        for second in ACTS {
+            let mut schedule = Schedule::default();
+            loop {
+                let (site, cookie, outcomes) = run(first, second, &mut schedule).await;
+                let label = format!("{first:?} and {second:?} in order {:?}: {outcomes:?}", schedule.decisions);
+                look(&site, &cookie, [first, second], &outcomes, &label).await;
+                *runs.entry(format!("{first:?} {second:?}")).or_insert(0) += 1;
+                if !schedule.advance() {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(runs.len() == 25 && runs["Renew Login"] > 5 && runs["Change Change"] > 1, "{runs:?}");
+}
+
+async fn look(site: &Bench, cookie: &str, acts: [Act; 2], outcomes: &[Outcome; 2], label: &str) {
+    let told = |event: Event| outcomes.iter().any(|outcome| outcome.event == event);
+    let cookies_of = |event: Event| outcomes.iter().filter(move |outcome| outcome.event == event).filter_map(cookie_in);
+    if told(Event::Ended) {
+        assert!(!is_in(site, cookie).await, "ended stays ended: {label}");
+        for renewed in cookies_of(Event::Renewed) {
+            assert!(!is_in(site, &renewed).await, "a renewal does not save it: {label}");
+        }
+    }
+    if told(Event::LoggedIn) {
+        assert!(!is_in(site, cookie).await, "the old id is dead: {label}");
+        for renewed in cookies_of(Event::Renewed) {
+            assert!(!is_in(site, &renewed).await, "under its other id too: {label}");
+        }
+    }
+    let last = cookies_of(Event::LoggedIn).last().or_else(|| cookies_of(Event::Renewed).last()).unwrap_or_else(|| cookie.to_owned());
+    if acts.contains(&Act::End) && !told(Event::LoggedIn) {
+        return;
+    }
+    let Visitor::Known(session) = site.resume(&last).await else { panic!("the visitor is signed out: {label}") };
+    let data = session.record().data.to_json();
+    for (outcome, field) in outcomes.iter().zip(["one", "two"]) {
+        let is_kept = data.contains(field) || told(Event::Ended);
+        assert!(outcome.event != Event::Changed || is_kept, "an acknowledged change is there: {label}: {data}");
+    }
+}
+
+async fn is_in(site: &Bench, cookie: &str) -> bool {
+    matches!(site.resume(cookie).await, Visitor::Known(_))
+}

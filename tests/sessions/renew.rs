@@ -1,0 +1,149 @@
+//! A new id for the same session, and the grace of the old one.
+
+use super::bench::*;
+use cloakroom::clock::Clock;
+use cloakroom::session::lifecycle::Lapse;
+use cloakroom::session::{Changes, CookieOrder, Dropped, Event, Visitor};
+
+#[tokio::test]
+async fn a_renewal_keeps_everything_but_the_id() {
+    let bench = Bench::new();
+    let old = bench.begin(Changes { login: Some("alice".into()), ..set(r#"{"a":1}"#) }).await;
+    let before = bench.see(&old).await;
+    bench.clock.advance(DAY);
+
+    let outcome = bench.send(&old, renew()).await;
+
+    let new = cookie_in(&outcome).unwrap();
+    let after = bench.see(&new).await;
+    let kept = |session: &cloakroom::session::Session| {
+        let record = session.record();
+        (session.handle().clone(), record.data.clone(), record.user.clone(), record.created_at, record.login_at)
+    };
+    assert_eq!((outcome.event, kept(&after)), (Event::Renewed, kept(&before)));
+    assert_ne!(bench.id(&new), bench.id(&old));
+}
+
+#[tokio::test]
+async fn a_renewal_takes_the_answers_other_changes_along() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+
+    let new = cookie_in(&bench.send(&old, Changes { renew: true, ..set(r#"{"b":2}"#) }).await).unwrap();
+
+    assert_eq!(bench.data(&new).await, r#"{"a":1,"b":2}"#);
+}
+
+#[tokio::test]
+async fn during_the_grace_the_old_id_reads_and_gets_no_cookie() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    bench.send(&old, renew()).await;
+    bench.clock.advance(10 * SECOND - MILLISECOND);
+
+    let outcome = bench.send(&old, nothing()).await;
+
+    assert_eq!((outcome.event, outcome.cookie), (Event::Resumed, CookieOrder::Keep));
+    assert_eq!(bench.data(&old).await, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn during_the_grace_the_old_id_may_not_change_the_session() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
+
+    for changes in [set(r#"{"a":2}"#), renew(), max_age(SECOND)] {
+        let outcome = bench.send(&old, changes).await;
+        assert_eq!((outcome.event, outcome.cookie), (Event::Dropped(Dropped::Renewed), CookieOrder::Keep));
+    }
+    assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn during_the_grace_the_old_id_may_end_the_session() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
+
+    let outcome = bench.send(&old, end()).await;
+
+    assert_eq!(outcome.event, Event::Ended);
+    assert!(!matches!(bench.resume(&new).await, Visitor::Known(_)));
+}
+
+#[tokio::test]
+async fn after_the_grace_the_old_id_is_replaced() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    bench.send(&old, renew()).await;
+
+    bench.clock.advance(10 * SECOND);
+
+    assert_eq!(bench.lapse(&old).await, Some(Lapse::Replaced));
+}
+
+#[tokio::test]
+async fn without_a_grace_the_old_id_is_dead_at_once() {
+    let bench = Bench::with(|options| options.lifecycle.renew_grace = None);
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+
+    let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
+
+    assert!(!matches!(bench.resume(&old).await, Visitor::Known(_)));
+    assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn a_second_renewal_leaves_the_first_id_behind() {
+    let bench = Bench::new();
+    let first = bench.begin(set(r#"{"a":1}"#)).await;
+    let second = cookie_in(&bench.send(&first, renew()).await).unwrap();
+
+    let third = cookie_in(&bench.send(&second, renew()).await).unwrap();
+
+    assert_eq!(bench.lapse(&first).await, Some(Lapse::Replaced));
+    assert_eq!((bench.data(&second).await, bench.data(&third).await), (r#"{"a":1}"#.into(), r#"{"a":1}"#.into()));
+}
+
+#[tokio::test]
+async fn a_renewal_over_another_tabs_change_keeps_that_change() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    let slow = bench.resume(&old).await;
+    bench.send(&old, set(r#"{"b":2}"#)).await;
+
+    let new = cookie_in(&bench.commit(slow, renew()).await).unwrap();
+
+    assert_eq!(bench.data(&new).await, r#"{"a":1,"b":2}"#);
+}
+
+#[tokio::test]
+async fn a_change_that_a_renewal_overtook_is_dropped_and_says_why() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    let slow = bench.resume(&old).await;
+    let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
+
+    let outcome = bench.commit(slow, set(r#"{"a":2}"#)).await;
+
+    assert_eq!((outcome.event, outcome.cookie), (Event::Dropped(Dropped::Renewed), CookieOrder::Keep));
+    assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn a_change_of_unknown_outcome_is_not_written_into_a_renewals_pointer() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    let slow = bench.resume(&old).await;
+    let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
+    bench.store.fail(1, 1, super::tap::Fault::Lost);
+
+    let outcome = bench.commit(slow, set(r#"{"a":2}"#)).await;
+
+    assert!(bench.store.heal());
+    assert_eq!(outcome.event, Event::Dropped(Dropped::Renewed));
+    let pointer = bench.stored(&old).await.unwrap();
+    assert!(pointer.data.is_empty() && pointer.expires_at == Some(bench.clock.now().plus(10 * SECOND)), "{pointer:?}");
+    assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
+}
