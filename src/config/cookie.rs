@@ -182,12 +182,13 @@ fn check_prefix(notes: &Notes<'_>, name: &At<String>, cookie: &Cookie, site: &Si
     if host && cookie.domain.is_some() {
         missing.push("no `domain`");
     }
-    if !missing.is_empty() {
-        let prefix = if host { "__Host-" } else { "__Secure-" };
-        let problem = Problem::error(format!("a cookie named `{}` is refused by browsers here", shown(&name.value)));
-        let problem = problem.at(&name.span, format!("`{prefix}` has conditions"));
-        notes.add(problem.help(format!("it needs {}", missing.join(" and "))));
-    }
+    let Some(help) = (!missing.is_empty()).then(|| format!("it needs {}", missing.join(" and "))) else { return };
+    let prefix = if host { "__Host-" } else { "__Secure-" };
+    // `auto` may still become secure, where a trusted proxy says so.
+    let may_come = cookie.secure == Secure::Auto && missing.len() == 1 && !cookie.secure.on(site.https);
+    let title = format!("a cookie named `{}` is refused by browsers here", shown(&name.value));
+    let problem = if may_come { Problem::warning(title) } else { Problem::error(title) };
+    notes.add(problem.at(&name.span, format!("`{prefix}` has conditions")).help(help));
 }
 
 fn token(notes: &Notes<'_>, name: At<String>) -> Option<At<String>> {

@@ -253,7 +253,7 @@ impl<'n, 'i> Entry<'n, 'i> {
             _ => return self.mistyped(&one_of(choices.iter().map(|(name, _)| *name)), None),
         };
         let quoted_flag = self.value.is_str() && matches!(word.as_str(), "true" | "false");
-        let found = choices.iter().find(|(name, _)| *name == word && !quoted_flag);
+        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&word) && !quoted_flag);
         if let Some((_, value)) = found {
             return Some(At { value: *value, span: self.span });
         }

@@ -13,7 +13,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// What a client gets that does not finish its first request head.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\nContent-Length: 35\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nThe request took too long to come.\n";
@@ -43,8 +43,13 @@ impl Guard {
     }
 
     /// Serves one connection to its end. `socket` is the descriptor that `io` owns.
-    pub async fn serve(&self, io: Stream, socket: RawFd, stop: &ShutdownWatch) {
-        let connection = Arc::new(Connection::new(self.h2c));
+    pub async fn serve(&self, mut io: Stream, socket: RawFd, stop: &ShutdownWatch) {
+        let is_h2 = self.h2c
+            && match timeout(self.deadlines.head, speaks_h2(&mut io)).await {
+                Ok(answer) => answer,
+                Err(_) => return say_too_slow(socket),
+            };
+        let connection = Arc::new(Connection::new(is_h2));
         let served = CONNECTION.scope(connection.clone(), self.inner.process_new(io, stop));
         tokio::pin!(served);
         tokio::select! {
@@ -64,9 +69,16 @@ impl Guard {
     }
 }
 
+/// Whether a connection begins with HTTP/2's preface (RFC 9113 section 3.4). What was read is put back.
+async fn speaks_h2(io: &mut Stream) -> bool {
+    const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut start = [0; PREFACE.len()];
+    io.try_peek(&mut start).await.is_ok_and(|read| read) && start == *PREFACE
+}
+
 /// One last word. The socket does not block: a client that does not read gets nothing, and nobody waits for it.
 fn say_too_slow(socket: RawFd) {
-    // SAFETY: `served` is alive in the caller and owns the descriptor.
+    // SAFETY: the caller still holds the stream that owns the descriptor.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     let twin = socket.try_clone_to_owned().map(std::net::TcpStream::from);
     let _ = twin.map(|twin| (&twin).write(TOO_SLOW).is_ok());
@@ -83,8 +95,8 @@ struct Connection {
 const BUSY: u64 = u64::MAX;
 
 impl Connection {
-    fn new(h2c: bool) -> Self {
-        Connection { began: Instant::now(), waiting_since: AtomicU64::new(if h2c { BUSY } else { 0 }), requests: AtomicU64::new(0) }
+    fn new(is_h2: bool) -> Self {
+        Connection { began: Instant::now(), waiting_since: AtomicU64::new(if is_h2 { BUSY } else { 0 }), requests: AtomicU64::new(0) }
     }
 
     async fn overdue(&self, deadlines: Deadlines) {
