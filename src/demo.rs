@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 use self::page::Page;
 use self::session::{Visitor, ascii, remember};
-use crate::endpoint::pages;
+use crate::pages;
 
 const NAME_LENGTH: usize = 60;
 const ITEM_LENGTH: usize = 80;

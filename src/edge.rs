@@ -1,7 +1,7 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
 use crate::access::{self, Passage};
-use crate::endpoint::{self, Endpoint};
+use crate::endpoint::{self, Endpoint, Question};
 use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
 use crate::header::response::{self, Wishes};
@@ -24,7 +24,7 @@ pub struct Edge {
     /// Cookie names that are ours: never to the app, never from it.
     pub(crate) our_cookies: Vec<String>,
     /// Fields that `/.cloakroom/session` may show.
-    pub(crate) exposed: Vec<String>,
+    exposed: Vec<String>,
     routes: Routes,
     dressers: HashMap<String, Dresser>,
     /// Fields that `write = "all"` does not include.
@@ -122,12 +122,10 @@ impl Edge {
 
     /// Answers one of our own pages. `form` is the body of a POST.
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
-        endpoint::answer(self, endpoint, inbound, headers, form).await
-    }
-
-    /// The visitor of a request to our own pages.
-    pub(crate) async fn visitor(&self, inbound: &Inbound, headers: &HeaderMap) -> Visitor {
-        self.sessions.resume(&self.cookie_values(inbound, headers)).await
+        let visitor =
+            if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
+        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, exposed: &self.exposed };
+        endpoint::answer(endpoint, &question).await
     }
 
     /// Commits what the app's answer asks for. Called for every final head and for a 101, before a byte of it leaves.

@@ -9,6 +9,7 @@ pub mod edge;
 pub mod endpoint;
 pub mod header;
 pub mod inbound;
+pub mod pages;
 pub mod proxy;
 pub mod random;
 pub mod rejection;

@@ -1,7 +1,7 @@
 //! Every refusal of the edge: cause → one table of status, public text and log reason.
 
-use crate::endpoint::pages::ErrorPage;
 use crate::inbound::{Asker, Malformed};
+use crate::pages::ErrorPage;
 use crate::reply::Reply;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;

@@ -1,6 +1,6 @@
 //! An answer of our own: status, headers, body.
 
-use crate::endpoint::pages::CONTENT_SECURITY_POLICY;
+use crate::pages::CONTENT_SECURITY_POLICY;
 use crate::session::Event;
 use askama::Template;
 use bytes::Bytes;

@@ -1,40 +1,37 @@
 //! `/.cloakroom/logout`: a button on GET, the end of the session on POST. Works with the store down.
 
-use super::ReturnTo;
-use super::pages::LogoutPage;
+use super::{Question, ReturnTo};
 use crate::access::{PostedFrom, posted_from};
-use crate::edge::Edge;
-use crate::inbound::Inbound;
+use crate::pages::LogoutPage;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::session::{End, Event, Visitor};
-use http::HeaderMap;
 
 const PURPOSE: &str = "logout";
 
 /// The page with the button. Changes nothing.
-pub async fn ask(edge: &Edge, inbound: &Inbound, headers: &HeaderMap) -> Reply {
-    let visitor = edge.visitor(inbound, headers).await;
+pub fn ask(question: &Question<'_>) -> Reply {
+    let Question { inbound, visitor, sessions, .. } = question;
     let return_to = field(inbound.target.query().unwrap_or_default().as_bytes(), "return_to");
     let page = LogoutPage {
-        token: edge.sessions.keyring().token(PURPOSE, &subject(&visitor)),
-        return_to: return_to.as_deref().and_then(ReturnTo::parse).map_or_else(String::new, |to| to.as_str().to_owned()),
-        user: if let Visitor::Known(session) = &visitor { session.user().map(str::to_owned) } else { None },
+        token: sessions.keyring().token(PURPOSE, &subject(visitor)),
+        return_to: return_to.as_deref().and_then(ReturnTo::parse).unwrap_or_else(ReturnTo::front).as_str().to_owned(),
+        user: if let Visitor::Known(session) = visitor { session.user().map(str::to_owned) } else { None },
     };
     Reply::page(200, &page)
 }
 
 /// Ends the session in the store first, then sends the visitor on.
-pub async fn end(edge: &Edge, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
-    let visitor = edge.visitor(inbound, headers).await;
+pub async fn end(question: &Question<'_>) -> Reply {
+    let Question { inbound, headers, form, visitor, sessions, .. } = question;
     let token = || field(form, "token").unwrap_or_default();
     match posted_from(inbound, headers) {
         PostedFrom::Here => {}
-        PostedFrom::Unsaid if edge.sessions.keyring().is_token(PURPOSE, &subject(&visitor), &token()) => {}
+        PostedFrom::Unsaid if sessions.keyring().is_token(PURPOSE, &subject(visitor), &token()) => {}
         PostedFrom::Unsaid | PostedFrom::Elsewhere => return Rejection::CrossSite.reply(inbound.asker),
     }
-    let ended = if let Visitor::Known(session) = &visitor { Some(session.handle().as_str().to_owned()) } else { None };
-    let event = match edge.sessions.end(&visitor, End::This, inbound.secure).await {
+    let ended = if let Visitor::Known(session) = visitor { Some(session.handle().as_str().to_owned()) } else { None };
+    let event = match sessions.end(visitor, End::This, inbound.secure).await {
         Ok(outcome) => outcome.event,
         Err(_) => Event::EndUnconfirmed,
     };
@@ -44,7 +41,7 @@ pub async fn end(edge: &Edge, inbound: &Inbound, headers: &HeaderMap, form: &[u8
         _ => Reply::see_other(return_to.as_str()),
     };
     // Removed even when the store is down: a browser that asked to leave must not stay signed in.
-    reply.with_cookie(&edge.sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
+    reply.with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
 }
 
 /// What the form's token is bound to: this session, or none.

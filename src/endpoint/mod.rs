@@ -1,17 +1,18 @@
 //! Our own pages, all under `/.cloakroom/`. The app never sees these paths.
 
 mod logout;
-pub mod pages;
 mod return_to;
 mod status;
 
 pub use return_to::ReturnTo;
 
-use crate::edge::Edge;
 use crate::inbound::Inbound;
+use crate::pages;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
+use crate::session::{Sessions, Visitor};
 use http::{HeaderMap, Method};
+use std::sync::Arc;
 
 /// The largest form that we read, in bytes.
 pub const LARGEST_FORM: usize = 8 * 1024;
@@ -46,6 +47,11 @@ impl Endpoint {
         self == Endpoint::Logout && method == Method::POST
     }
 
+    /// Whether the page is about a session; the others cost no store access.
+    pub fn is_personal(self) -> bool {
+        matches!(self, Endpoint::Session | Endpoint::Logout)
+    }
+
     /// The page's name in the access log.
     pub fn name(self) -> &'static str {
         match self {
@@ -58,16 +64,29 @@ impl Endpoint {
     }
 }
 
+/// A request to one of our pages.
+pub struct Question<'a> {
+    pub inbound: &'a Inbound,
+    pub headers: &'a HeaderMap,
+    /// The body of a POST.
+    pub form: &'a [u8],
+    pub visitor: Visitor,
+    pub sessions: &'a Arc<Sessions>,
+    /// Fields of the data that a page's own script may read.
+    pub exposed: &'a [String],
+}
+
 /// Answers a request to one of our pages.
-pub async fn answer(edge: &Edge, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
-    let reads = matches!(inbound.method, Method::GET | Method::HEAD);
+pub async fn answer(endpoint: Endpoint, question: &Question<'_>) -> Reply {
+    let method = &question.inbound.method;
+    let reads = matches!(*method, Method::GET | Method::HEAD);
     match endpoint {
         Endpoint::Livez if reads => Reply::text(200, "ok\n"),
         Endpoint::Stylesheet if reads => Reply::stylesheet(pages::LOOK),
-        Endpoint::Session if reads => status::session(edge, inbound, headers).await,
-        Endpoint::Logout if reads => logout::ask(edge, inbound, headers).await,
-        Endpoint::Logout if inbound.method == Method::POST => logout::end(edge, inbound, headers, form).await,
-        Endpoint::Nothing => Rejection::NoRoute.reply(inbound.asker),
-        _ => Rejection::MethodRefused.reply(inbound.asker),
+        Endpoint::Session if reads => status::session(question),
+        Endpoint::Logout if reads => logout::ask(question),
+        Endpoint::Logout if *method == Method::POST => logout::end(question).await,
+        Endpoint::Nothing => Rejection::NoRoute.reply(question.inbound.asker),
+        _ => Rejection::MethodRefused.reply(question.inbound.asker),
     }
 }

@@ -1,34 +1,33 @@
 //! `/.cloakroom/session`: what a page's own script may know of its visitor's session. Looking does not keep the session alive.
 
-use crate::edge::Edge;
-use crate::inbound::Inbound;
+use super::Question;
+use crate::inbound::Asker;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::session::Visitor;
-use http::HeaderMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 /// `user`, and in seconds `expires_in` (whatever comes first), `idle_in` (without another request), `login_age`; null where there is
 /// none. The data stays at home, unless `[session] expose` names fields.
-pub async fn session(edge: &Edge, inbound: &Inbound, headers: &HeaderMap) -> Reply {
-    let session = match edge.visitor(inbound, headers).await {
+pub fn session(question: &Question<'_>) -> Reply {
+    let session = match &question.visitor {
         Visitor::Known(session) => session,
-        Visitor::Unreachable { .. } => return Rejection::StoreUnavailable.reply(crate::inbound::Asker::Script),
+        Visitor::Unreachable { .. } => return Rejection::StoreUnavailable.reply(Asker::Script),
         Visitor::Stranger | Visitor::Lapsed(_) => {
             return Reply::json(200, &json!({ "user": null, "expires_in": null, "idle_in": null, "login_age": null }));
         }
     };
-    let (sessions, now) = (&edge.sessions, edge.sessions.now());
+    let (sessions, now) = (question.sessions, question.sessions.now());
     let seconds_until = |at: Option<crate::clock::Timestamp>| at.map(|at| at.since(now).as_secs());
     let idle_end = session.record().expires_at;
     let login_age = session.record().login_at.map(|at| now.since(at).as_secs());
     let mut answer = Map::new();
     answer.insert("user".to_owned(), session.user().into());
-    answer.insert("expires_in".to_owned(), seconds_until(sessions.absolute_end(&session).or(idle_end)).into());
+    answer.insert("expires_in".to_owned(), seconds_until(sessions.absolute_end(session).or(idle_end)).into());
     answer.insert("idle_in".to_owned(), seconds_until(idle_end).into());
     answer.insert("login_age".to_owned(), login_age.into());
-    for name in &edge.exposed {
+    for name in question.exposed {
         let value = session.record().data.json_of(name).and_then(|json| serde_json::from_str::<&RawValue>(json).ok());
         answer.insert(name.clone(), value.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null));
     }

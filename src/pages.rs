@@ -14,7 +14,7 @@ pub const CONTENT_SECURITY_POLICY: &str =
 
 /// Says what happened, what it means and what to do.
 #[derive(Debug, Template)]
-#[template(path = "endpoint/pages/error.html")]
+#[template(path = "pages/error.html")]
 pub struct ErrorPage<'a> {
     pub status: u16,
     pub title: &'a str,
@@ -30,7 +30,7 @@ pub struct ErrorPage<'a> {
 
 /// Asks before the session ends, because a link must not be able to log anybody out.
 #[derive(Template)]
-#[template(path = "endpoint/pages/logout.html")]
+#[template(path = "pages/logout.html")]
 pub struct LogoutPage {
     /// Proves to the POST that this form was ours.
     pub token: String,
