@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod browser;
+pub mod cases;
 pub mod cloakroom;
 pub mod h2raw;
 pub mod mongo;
