@@ -1,8 +1,6 @@
 # docker build -t cloakroom . && docker run -p 8080:8080 -v cloakroom-data:/data cloakroom
+# The image has gcc, and that is all the dependencies need.
 FROM rust:1-slim-bookworm AS build
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock askama.toml ./
 COPY vendor vendor
@@ -19,7 +17,7 @@ LABEL org.opencontainers.image.title="Cloakroom" \
 COPY --from=build /build/target/dist/cloakroom /cloakroom
 COPY proxy.toml /etc/cloakroom/proxy.toml
 # Sessions, and the secret that is made at first start, live here: mount a volume.
-COPY --from=build --chown=nonroot:nonroot /data /data
+COPY --from=build --chown=65532:65532 /data /data
 WORKDIR /data
 ENV CLOAKROOM_CONFIG=/etc/cloakroom/proxy.toml \
     CLOAKROOM_LISTEN=0.0.0.0:8080

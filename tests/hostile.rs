@@ -4,6 +4,7 @@
 //! stands in `tests/hostile/exceptions.json`. The classes that need a login page are replayed elsewhere.
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 use support::cases::{self, Case, Ticket, matches};
 use support::wire::{self, Outcome, PATIENCE, Status};
@@ -140,7 +141,7 @@ async fn replay(class: &str) {
     for case in &quick {
         failures.extend(replay_one(case, &mut scene).await);
     }
-    let judged = slow.iter().map(|case| run(case, &scene));
+    let judged = slow.iter().map(|case| run(case, scene.proxy.addr(), &scene.app, &scene.ticket));
     failures.extend(futures_util::future::join_all(judged).await.into_iter().flatten());
     let log = scene.proxy.log();
     for (what, pattern) in LOG_FORBIDS {
@@ -153,7 +154,7 @@ async fn replay(class: &str) {
 }
 
 async fn replay_one(case: &Case, scene: &mut Scene) -> Vec<String> {
-    let mut failures = run(case, scene).await;
+    let mut failures = run(case, scene.proxy.addr(), &scene.app, &scene.ticket).await;
     if !scene.proxy.is_alive() {
         failures.push(format!("{}: the proxy's process ended", case.id));
         scene.proxy.restart().await;
@@ -168,17 +169,17 @@ async fn replay_one(case: &Case, scene: &mut Scene) -> Vec<String> {
 }
 
 /// Sends one case and returns what was wrong.
-async fn run(case: &Case, scene: &Scene) -> Vec<String> {
-    let mark = scene.app.mark();
+async fn run(case: &Case, addr: SocketAddr, app: &App, ticket: &Ticket) -> Vec<String> {
+    let mark = app.mark();
     let outcome = if case.transport == "h2" {
-        h2raw::converse(scene.proxy.addr(), &scene.ticket.fill(&case.raw)).await
+        h2raw::converse(addr, &ticket.fill(&case.raw)).await
     } else {
         let patience = case.check.max_seconds.map_or(PATIENCE + Duration::from_secs(2), |s| Duration::from_secs(s + 3));
-        wire::converse(scene.proxy.addr(), &case.pieces(&scene.ticket), patience).await
+        wire::converse(addr, &case.pieces(ticket), patience).await
     };
     // What the proxy forwards late still counts.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    judge(case, &scene.ticket, &outcome, &scene.app.since(&mark)).into_iter().map(|p| format!("{}: {p}", case.id)).collect()
+    judge(case, ticket, &outcome, &app.since(&mark)).into_iter().map(|p| format!("{}: {p}", case.id)).collect()
 }
 
 fn judge(case: &Case, ticket: &Ticket, outcome: &Outcome, seen: &app::Seen) -> Vec<String> {
@@ -237,4 +238,20 @@ fn judge(case: &Case, ticket: &Ticket, outcome: &Outcome, seen: &app::Seen) -> V
         problems.push(format!("took {:?}, at most {most} s", outcome.took));
     }
     problems
+}
+
+/// The judge itself: asked without a proxy in between, the app is open to nearly all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_without_the_proxy_is_condemned() {
+    let cases = cases::load().into_iter().filter(|c| ["smuggling", "path-bypass", "header-spoof"].contains(&c.class.as_str()));
+    let alone = cases.map(|case| async move {
+        let app = App::start().await;
+        let ticket = Ticket { host: AUTHORITY.to_owned(), name: "cloakroom".to_owned(), value: "s%3Ax.y".to_owned() };
+        run(&case, app.addr(), &app, &ticket).await.is_empty()
+    });
+
+    let passed = futures_util::future::join_all(alone).await;
+
+    let harmless = passed.iter().filter(|p| **p).count();
+    assert!(harmless * 4 < passed.len(), "{harmless} of {} pass without a proxy", passed.len());
 }
