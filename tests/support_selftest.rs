@@ -4,7 +4,7 @@ mod support;
 use std::net::SocketAddr;
 use support::app::Answer;
 use support::wire::{Status, exchange};
-use support::{App, Browser, Mongod, h2raw, oracles};
+use support::{App, Browser, Mongod, Script, h2raw, oracles};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -198,24 +198,21 @@ fn two_framings_of_one_request_are_a_problem() {
 }
 
 #[tokio::test]
-async fn mongod_answers_freezes_and_comes_back() {
+async fn mongod_answers_freezes_and_comes_back_with_its_data() {
+    use mongodb::bson::{Document, doc};
     let mut server = Mongod::start().await;
-    let coats = server.client().await.database("test").collection::<mongodb::bson::Document>("coats");
-    coats.insert_one(mongodb::bson::doc! { "_id": 1 }).await.unwrap();
+    let coats = async |server: &Mongod| server.client().await.database("test").collection::<Document>("coats");
+    coats(&server).await.insert_one(doc! { "_id": 1 }).await.unwrap();
 
     server.stop_signal();
-    let frozen = tokio::time::timeout(
-        std::time::Duration::from_millis(300),
-        tokio::spawn({
-            let coats = coats.clone();
-            async move { coats.count_documents(mongodb::bson::doc! {}).await }
-        }),
-    );
-    assert!(frozen.await.is_err());
+    let frozen = coats(&server).await;
+    // Spawned, not dropped: a dropped operation would wedge the driver's pool.
+    let asked = tokio::spawn(async move { frozen.count_documents(doc! {}).await });
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), asked).await.is_err());
     server.cont_signal();
     server.restart().await;
 
-    assert_eq!(coats.count_documents(mongodb::bson::doc! {}).await.unwrap(), 1);
+    assert_eq!(coats(&server).await.count_documents(doc! {}).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -225,4 +222,43 @@ async fn mongod_is_a_replica_set_of_one_when_asked() {
     let hello = server.client().await.database("admin").run_command(mongodb::bson::doc! { "hello": 1 }).await.unwrap();
 
     assert!(hello.get_bool("isWritablePrimary").unwrap());
+}
+
+/// The seed scenario's app in each language, told by hand what Cloakroom would tell it.
+async fn keeps_the_seed_scenario(command: &[&str]) {
+    let app = Script::start(command, &[]).await;
+
+    let login = Browser::new(app.addr()).get("/login").await;
+
+    assert_eq!((login.text().as_str(), login.header("X-Session-Set")), ("存储成功", Some(r#"{"userinfo":"admin"}"#)));
+    assert_eq!(Browser::new(app.addr()).get("/").await.text(), "请登录");
+    assert_eq!(Browser::new(app.addr()).header("X-Session-Userinfo", "admin").get("/").await.text(), "欢迎admin回来");
+}
+
+#[tokio::test]
+async fn the_node_app_keeps_the_seed_scenario() {
+    keeps_the_seed_scenario(&["node", "node/seed.mjs"]).await;
+}
+
+#[tokio::test]
+async fn the_python_app_keeps_the_seed_scenario() {
+    keeps_the_seed_scenario(&["python3", "seed.py"]).await;
+}
+
+#[tokio::test]
+async fn the_cgi_script_keeps_the_seed_scenario() {
+    keeps_the_seed_scenario(&["python3", "cgi.py", "seed.cgi.sh"]).await;
+}
+
+#[tokio::test]
+async fn the_express_shop_stores_its_session_in_mongo() {
+    let server = Mongod::start().await;
+    let shop = Script::start(&["node", "node/shop.mjs"], &[("MONGODB_URI", &server.uri()), ("SESSION_SECRET", "keyboard cat")]).await;
+    let mut browser = Browser::new(shop.addr());
+
+    browser.get("/login?user=bob").await;
+
+    assert_eq!(browser.get("/get").await.json()["data"], serde_json::json!({ "userinfo": "bob" }));
+    let sessions = server.client().await.database("cloakroom").collection::<mongodb::bson::Document>("sessions");
+    assert_eq!(sessions.count_documents(mongodb::bson::doc! {}).await.unwrap(), 1);
 }

@@ -5,16 +5,19 @@
 
 pub mod app;
 pub mod browser;
+pub mod cases;
 pub mod cloakroom;
 pub mod h2raw;
 pub mod mongo;
 pub mod oracles;
+pub mod script;
 pub mod wire;
 
 pub use app::App;
 pub use browser::{Browser, Page};
 pub use cloakroom::Cloakroom;
 pub use mongo::Mongod;
+pub use script::Script;
 pub use wire::exchange;
 
 /// Bytes as text, one character each: header values compare exactly, whatever they hold.

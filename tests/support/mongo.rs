@@ -71,16 +71,19 @@ impl Mongod {
         signal(self.child.id(), "CONT");
     }
 
-    /// SIGKILL; connections are refused from now on.
+    /// SIGKILL: connections are refused from now on, and writes of the last moment that did not ask for the journal are lost.
     pub fn kill(&mut self) {
         // Already gone is as good.
         self.child.kill().ok();
         self.child.wait().expect("waited for");
     }
 
-    /// The same port and data again.
+    /// The same port and data again, after a clean end unless it was killed.
     pub async fn restart(&mut self) {
-        self.kill();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal(self.child.id(), "TERM");
+            self.child.wait().expect("waited for");
+        }
         self.child = spawn(&self.folder, self.port, self.replica_set);
         self.answering(&self.uri()).await;
     }

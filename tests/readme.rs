@@ -1,0 +1,72 @@
+//! What the README tells people to type is what is tested: its commands, its configurations, its example apps.
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use support::Cloakroom;
+
+/// Variables that its configurations may name.
+const NAMED: [(&str, &str); 3] = [
+    ("SESSION_SECRET", "a secret of more than 32 bytes, not for use"),
+    ("MONGODB_URI", "mongodb://127.0.0.1:27017/"),
+    ("CLOAKROOM_ADMIN_TOKEN", "a token of more than 32 bytes, not for use"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("README.md")
+}
+
+/// Fenced code blocks: their language and content.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let content: Vec<_> = lines.by_ref().take_while(|l| *l != "```").collect();
+            blocks.push((language.trim().to_owned(), content.join("\n") + "\n"));
+        }
+    }
+    blocks
+}
+
+#[test]
+fn the_readme_has_the_two_commands() {
+    let commands: Vec<String> = blocks(&readme()).into_iter().flat_map(|(_, b)| b.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+
+    let missing: Vec<_> = ["cargo run --release", "tests/run"].into_iter().filter(|c| !commands.iter().any(|l| l == c)).collect();
+
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+#[test]
+fn the_example_apps_of_the_readme_are_the_tested_ones() {
+    let blocks = blocks(&readme());
+    let apps = root().join("tests/apps");
+
+    let differing: Vec<_> = ["node/seed.mjs", "seed.py", "seed.cgi.sh"]
+        .into_iter()
+        .filter(|name| {
+            let tested = fs::read_to_string(apps.join(name)).expect("the app");
+            !blocks.iter().any(|(_, content)| *content == tested)
+        })
+        .collect();
+
+    assert_eq!(differing, Vec::<&str>::new(), "the README has no block that is byte for byte this file of tests/apps");
+}
+
+#[tokio::test]
+async fn every_configuration_of_the_readme_passes_check() {
+    let mut configurations: Vec<String> = blocks(&readme()).into_iter().filter(|(l, _)| l == "toml").map(|(_, c)| c).collect();
+    assert!(!configurations.is_empty(), "the README shows no configuration");
+    configurations.push(fs::read_to_string(root().join("proxy.toml")).expect("proxy.toml"));
+
+    for configuration in configurations {
+        let folder = NAMED.into_iter().fold(Cloakroom::with(&configuration), |b, (n, v)| b.env(n, v)).file("proxy.toml", &configuration);
+        let (code, _, problems) = folder.run(&["check"]).await;
+        assert_eq!(code, Some(0), "{configuration}\n{problems}");
+    }
+}
