@@ -242,7 +242,7 @@ impl Sessions {
         self.flights.forget(key);
         match first {
             Ok(Updated::Done) => Ok(Swap::Done),
-            Ok(Updated::Gone) => Ok(Swap::Gone),
+            Ok(Updated::Gone) => Ok(self.read_back(key, session, record, now).await.unwrap_or(Swap::Gone)),
             Ok(Updated::Stale) => self.read_back(key, session, record, now).await,
             Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
                 let read = self.read_back(key, session, record, now).await;
@@ -256,11 +256,12 @@ impl Sessions {
     async fn read_back(&self, key: &SessionKey, session: &Session, written: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
         match self.store.load(key, now).await.map_err(Arc::new)? {
             Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
-            Found::Live(found, version) => match &found.moved {
+            Found::Live(found, version) if found.moved.is_none() => Ok(Swap::Stale(self.reloaded(session, found, version))),
+            Found::Live(found, _) | Found::Expired(found) => match &found.moved {
                 Some(moved) => self.renewed_meanwhile(session, &moved.to, now).await,
-                None => Ok(Swap::Stale(self.reloaded(session, found, version))),
+                None => Ok(Swap::Gone),
             },
-            Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
+            Found::Absent => Ok(Swap::Gone),
         }
     }
 

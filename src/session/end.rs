@@ -93,8 +93,8 @@ impl Sessions {
                 continue;
             }
             let updated = self.store.update(&key, &version, Arc::new(Record::clone(&record).dead(now)), now).await;
-            self.flights.forget(&key);
             if updated? == Updated::Done {
+                path.iter().for_each(|key| self.flights.forget(key));
                 // Whatever is left of it opens nothing.
                 let _ = self.clear_away(path).await;
                 return Ok(());

@@ -213,6 +213,27 @@ async fn a_resume_after_a_change_or_an_end_was_told_does_not_join_an_older_read(
     }
 }
 
+#[tokio::test]
+async fn a_resume_after_an_end_does_not_join_an_older_read_even_if_the_dead_record_could_not_be_removed() {
+    let bench = Bench::over(Arc::new(super::tap::Tap::holding_loads()), |_| {});
+    let cookie = bench.begin(set(r#"{"a":1}"#)).await;
+    bench.store.step();
+    let visitor = bench.resume(&cookie).await;
+    let reader = || {
+        let (sessions, cookie) = (bench.sessions.clone(), cookie.clone());
+        tokio::spawn(async move { sessions.resume(&[cookie]).await })
+    };
+    let _older = reader();
+    quiet(&bench, 1).await;
+    bench.store.fail(2, 1, super::tap::Fault::Refused);
+
+    let outcome = bench.commit(visitor, end()).await;
+
+    assert_eq!((outcome.event, bench.store.heal()), (Event::Ended, true));
+    let _newer = reader();
+    quiet(&bench, 2).await;
+}
+
 /// Waits until so many reads are under way.
 async fn quiet(bench: &Bench, reads: usize) {
     for _ in 0..100 {

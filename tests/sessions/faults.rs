@@ -3,6 +3,7 @@
 
 use super::bench::*;
 use super::tap::{FAULTS, Fault};
+use cloakroom::session::sessions::Options;
 use cloakroom::session::store::StoreError;
 use cloakroom::session::{Changes, CookieOrder, Event, Outcome, Visitor};
 use std::sync::Arc;
@@ -15,8 +16,8 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Self {
-        let bench = Bench::new();
+    async fn new(options: fn(&mut Options)) -> Self {
+        let bench = Bench::with(options);
         let alice = || Changes { login: Some("alice".into()), ..set(r#"{"a":1}"#) };
         let (phone, laptop) = (bench.begin(alice()).await, bench.begin(alice()).await);
         Scene { bench, phone, laptop }
@@ -55,7 +56,7 @@ async fn with_every_fault(
         for count in 1..=if pairs { 2 } else { 1 } {
             for first in 1.. {
                 assert!(first < 50, "{name} never ends");
-                let scene = Scene::new().await;
+                let scene = Scene::new(|_| {}).await;
                 let (result, struck) = scene.act(stranger, changes.clone(), first, count, fault).await;
                 let label = format!("{name}, {fault:?} at call {first} ({count}): {result:?}");
                 assert!(struck || result.is_ok(), "without a fault it works: {label}");
@@ -118,6 +119,25 @@ async fn a_login_is_either_told_and_stored_or_refused_and_the_visitor_stays() {
         assert!(!scene.is_in(&scene.phone).await, "the old id is dead: {label}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_login_by_a_field_is_either_told_and_stored_or_refused_and_the_visitor_stays() {
+    let by_field: fn(&mut Options) = |options| options.user_from = Some(vec!["userinfo".into()]);
+    for fault in FAULTS {
+        for first in 1..50 {
+            let scene = Scene::new(by_field).await;
+            let (result, struck) = scene.act(false, set(r#"{"userinfo":"bob"}"#), first, 1, fault).await;
+            match &result {
+                Ok(outcome) => assert_eq!(scene.bench.see(&cookie_in(outcome).unwrap()).await.user(), Some("bob"), "{result:?}"),
+                Err(_) => assert_eq!(scene.bench.see(&scene.phone).await.user(), Some("alice"), "{fault:?} at call {first}: {result:?}"),
+            }
+            if !struck {
+                assert!(result.is_ok() && first > 3, "{result:?}");
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test]
