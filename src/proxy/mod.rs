@@ -311,7 +311,7 @@ impl ProxyHttp for Proxy {
 
     /// Nothing was sent yet, so another server may be tried, whatever the method.
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
-        error.set_retry(exchange.upstream.as_ref().is_some_and(|upstream| exchange.tries < upstream.len()));
+        error.set_retry(exchange.upstream.as_ref().is_some_and(|upstream| exchange.tries < upstream.server_count()));
         error
     }
 

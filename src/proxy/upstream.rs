@@ -54,7 +54,7 @@ impl Upstream {
     }
 
     /// How many servers there are to try.
-    pub fn len(&self) -> usize {
+    pub fn server_count(&self) -> usize {
         self.servers.len()
     }
 

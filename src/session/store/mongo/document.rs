@@ -207,7 +207,7 @@ fn cookie_value(name: &str, member: &serde_json::Value, record: &Record) -> Bson
 fn parse_sub_document(session: &RawDocument) -> Result<(StoredCookie, Data), StoreError> {
     let (mut cookie, mut data) = (StoredCookie::default(), Data::default());
     for element in session {
-        let (name, found) = element.map_err(|error| unreadable(&error.to_string()))?;
+        let (name, found) = element.map_err(|error| unreadable(error.to_string()))?;
         match (name.as_str(), found) {
             ("cookie", RawBsonRef::Document(stored)) => {
                 cookie.original_max_age = number(value(stored, "originalMaxAge"));
