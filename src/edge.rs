@@ -33,7 +33,7 @@ pub struct Edge {
 
 /// One request on its way through, as later steps need it.
 pub struct Visit {
-    pub inbound: Inbound,
+    pub inbound: Arc<Inbound>,
     pub route: Arc<Route>,
     pub visitor: Visitor,
     /// What the app gets about the session.
@@ -89,7 +89,7 @@ impl Edge {
     }
 
     /// Own page? Which route? Whose session? May it pass? With what does it go?
-    pub async fn receive(&self, inbound: Inbound, headers: &HeaderMap) -> Verdict {
+    pub async fn receive(&self, inbound: Arc<Inbound>, headers: &HeaderMap) -> Verdict {
         if let Some(endpoint) = Endpoint::at(inbound.target.path()) {
             return Verdict::Own(endpoint);
         }
@@ -193,7 +193,7 @@ impl Edge {
         }
     }
 
-    fn forward(&self, inbound: Inbound, route: Arc<Route>, visitor: Visitor, has_session: bool, headers: &HeaderMap) -> Verdict {
+    fn forward(&self, inbound: Arc<Inbound>, route: Arc<Route>, visitor: Visitor, has_session: bool, headers: &HeaderMap) -> Verdict {
         let dressed = match &visitor {
             Visitor::Known(session) => match self.dress(&route, session) {
                 Ok(dressed) => dressed,

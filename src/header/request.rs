@@ -31,8 +31,9 @@ pub struct View<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Dressed {
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// For the log.
+    /// Whose they are, for the log and for what must end with the session.
     pub handle: Option<String>,
+    pub user: Option<String>,
 }
 
 /// The session does not fit, and the route wants an error then.
@@ -95,7 +96,7 @@ impl Dresser {
             }
         }
         let headers = self.fit(headers)?;
-        Ok(Dressed { headers, handle: Some(view.handle.to_owned()) })
+        Ok(Dressed { headers, handle: Some(view.handle.to_owned()), user: view.user.map(str::to_owned) })
     }
 
     /// Two fields that would share a header get none.
@@ -271,7 +272,7 @@ mod tests {
     fn what_does_not_fit_is_dropped_by_rank_and_named() {
         let data = format!(r#"{{"short":"s","long":"{}","list":["{}"]}}"#, "l".repeat(60), "x".repeat(40));
 
-        let seen = dressed(&HeaderSettings { max_bytes: 219, ..settings() }, &data, Some("ada"));
+        let seen = dressed(&HeaderSettings { max_bytes: 217, ..settings() }, &data, Some("ada"));
 
         let named = "x-session-overflow: x-session-data, x-session-list, x-session-long";
         assert_eq!(seen[2..], ["x-session-short: s", "x-session-expires-in: 60", named]);

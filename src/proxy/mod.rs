@@ -10,6 +10,7 @@ pub use upstream::{Patience, Upstream};
 
 use crate::edge::{Departure, Edge, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
+use crate::header::request::Dressed;
 use crate::header::{forwarded, strip};
 use crate::inbound::Inbound;
 use crate::rejection::Rejection;
@@ -66,7 +67,7 @@ struct UnderWay {
 pub struct Exchange {
     arrived: Instant,
     /// Set once the head is understood.
-    inbound: Option<Inbound>,
+    inbound: Option<Arc<Inbound>>,
     /// Set once the request is on its way to an app.
     visit: Option<Box<Visit>>,
     endpoint: Option<Endpoint>,
@@ -149,28 +150,23 @@ impl Proxy {
         Ok(())
     }
 
-    /// Strips the app's answer and commits what it asks for.
+    /// Commits what the app's answer asks for, then strips it.
     async fn undress(&self, exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<()> {
-        let asked = head.headers.clone();
-        downstream::strip_response(head, &self.edge().our_cookies)?;
-        let Some(visit) = exchange.visit.as_deref_mut() else { return Ok(()) };
-        if head.status.is_informational() && head.status != 101 {
-            return Ok(());
-        }
-        let (handle, user) = match &visit.visitor {
-            crate::session::Visitor::Known(session) => (Some(session.handle().as_str().to_owned()), session.user().map(str::to_owned)),
-            _ => (None, None),
-        };
-        match unpanicked(self.edge().depart(visit, &asked)).await {
+        let ours = &self.edge().our_cookies;
+        let is_final = !head.status.is_informational() || head.status == 101;
+        let Some(visit) = exchange.visit.as_deref_mut().filter(|_| is_final) else { return downstream::strip_response(head, ours) };
+        let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
+        downstream::strip_response(head, ours)?;
+        match departed {
             Some(Ok(Departure { set_cookie, is_private, event })) => {
                 exchange.event = event;
-                self.close_ended(event, handle, user);
+                self.close_ended(event, &exchange.visit);
                 downstream::finish_response(head, set_cookie, is_private, &self.edge().reserved)
             }
             Some(Err(Refused { rejection, set_cookie, event })) => {
                 exchange.event = event;
                 exchange.refusal_cookie = set_cookie;
-                self.close_ended(event, handle, user);
+                self.close_ended(event, &exchange.visit);
                 exchange.refuse(rejection)
             }
             None => exchange.refuse(Rejection::Defect),
@@ -178,10 +174,11 @@ impl Proxy {
     }
 
     /// The WebSockets of a session do not outlive it.
-    fn close_ended(&self, event: Event, handle: Option<String>, user: Option<String>) {
+    fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
+        let Some(Dressed { handle, user, .. }) = visit.as_ref().map(|visit| &visit.dressed) else { return };
         match (event, handle, user) {
-            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(&user),
-            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll, Some(handle), _) => self.shared.tunnels.close_session(&handle),
+            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(user),
+            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll, Some(handle), _) => self.shared.tunnels.close_session(handle),
             _ => {}
         }
     }
@@ -213,10 +210,7 @@ impl Proxy {
         request.insert_header("Upgrade", "websocket")?;
         self.dress(visit, &mut request, exchange.upstream.as_deref())?;
         let route = visit.route.clone();
-        let (handle, user) = match &visit.visitor {
-            crate::session::Visitor::Known(session) => (Some(session.handle().as_str().to_owned()), session.user().map(str::to_owned)),
-            _ => (None, None),
-        };
+        let (handle, user) = (visit.dressed.handle.clone(), visit.dressed.user.clone());
         // Entered before the app answers: an end of the session that comes meanwhile is not missed.
         let ticket = self.shared.tunnels.enter(handle, user);
         let opened = tunnel::open(&self.shared.connector, &peer, request, route.timeout.read).await?;
@@ -275,7 +269,7 @@ impl ProxyHttp for Proxy {
         match downstream::understand(session, self.edge(), self.shared.limits) {
             Ok(inbound) => {
                 downstream::strip_request(session, self.edge(), &inbound)?;
-                exchange.inbound = Some(inbound);
+                exchange.inbound = Some(Arc::new(inbound));
                 Ok(())
             }
             Err(rejection) => exchange.refuse(rejection),
@@ -394,7 +388,9 @@ impl Proxy {
         let reply = unpanicked(self.edge().answer(endpoint, &inbound, &session.req_header().headers, &form)).await;
         let Some(reply) = reply else { return exchange.refuse(Rejection::Defect) };
         exchange.event = reply.event;
-        self.close_ended(reply.event, reply.ended.clone(), None);
+        if let Some(handle) = &reply.ended {
+            self.shared.tunnels.close_session(handle);
+        }
         downstream::write_reply(session, reply).await?;
         Ok(true)
     }
