@@ -1,5 +1,6 @@
 //! A real `mongod` on loopback, shared by the tests of one process or owned by one test that maltreats it.
 
+use cloakroom::random::{Entropy as _, OsEntropy};
 use cloakroom::secret::Secret;
 use cloakroom::session::store::MongoStore;
 use cloakroom::session::store::mongo::{Format, MongoSettings};
@@ -13,8 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ends the server and removes its files when the pipe to the test process closes, however that process ends.
-const KEEPER: &str =
-    r#"dir=$1; shift; "$@" >"$dir.log" 2>&1 & pid=$!; echo $pid; cat >/dev/null; kill -9 $pid; wait $pid; rm -rf "$dir" "$dir.log""#;
+const KEEPER: &str = r#"dir=$1; shift; exec 2>/dev/null; "$@" >"$dir.log" 2>&1 & pid=$!; echo $pid; cat >/dev/null; kill -9 $pid; wait $pid; rm -rf "$dir" "$dir.log""#;
 
 static SHARED: LazyLock<Mongod> = LazyLock::new(|| Mongod::start().unwrap());
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -35,7 +35,7 @@ impl Mongod {
     /// A server of one's own.
     pub fn start() -> std::io::Result<Mongod> {
         let directory = tempfile::Builder::new().prefix("cloakroom-mongod-").tempdir()?.keep();
-        Mongod::start_in(directory, TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+        Mongod::start_in(directory, free_port())
     }
 
     fn start_in(directory: std::path::PathBuf, port: u16) -> std::io::Result<Mongod> {
@@ -112,6 +112,20 @@ impl Mongod {
         // Already gone is as good.
         let _ = self.keeper.wait();
     }
+}
+
+/// A port that nobody listens on, below those that the system hands out: a client that waits for a server on one of those may end up
+/// connected to itself, and so keep the server out.
+fn free_port() -> u16 {
+    let mut random = [0; 2];
+    for _ in 0..1000 {
+        OsEntropy.fill(&mut random);
+        let port = 12_000 + u16::from_le_bytes(random) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
 }
 
 impl Drop for Mongod {
