@@ -1,6 +1,7 @@
 //! The file itself: who may open it, what is in it, and the secret that lies beside it.
 
 use crate::secret::Secret;
+use crate::session::id::hex;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -30,6 +31,8 @@ const TABLES: &str = "
 pub enum OpenError {
     #[error("the session file {path} is in use by another Cloakroom (process {pid}); stop that one, or give this one a path of its own")]
     InUse { path: PathBuf, pid: String },
+    #[error("the directory of the session file {path} does not exist; make it first")]
+    NoDirectory { path: PathBuf },
     #[error("could not open the session file {path}: {source}")]
     File {
         path: PathBuf,
@@ -60,6 +63,9 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock, or says who has it.
     pub fn take(path: &Path) -> Result<Self, OpenError> {
+        if path.parent().is_some_and(|directory| directory != Path::new("") && !directory.is_dir()) {
+            return Err(OpenError::NoDirectory { path: path.to_owned() });
+        }
         let beside = with_suffix(path, ".lock");
         let failed = |source| OpenError::File { path: beside.clone(), source };
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&beside).map_err(failed)?;
@@ -120,7 +126,11 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_millis(500))?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Readers that never wait, and commits that cost one flush, need it: a file system without shared memory is refused.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| match row.get_ref(0)?.as_str() {
+        Ok("wal") => Ok(()),
+        _ => Err(no_log()),
+    })?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -4096)?;
@@ -132,33 +142,84 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+fn no_log() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+    rusqlite::Error::SqliteFailure(code, Some("this file system cannot keep a write-ahead log".to_owned()))
+}
+
 /// The signing secret for who configured none: 32 random bytes as hex in `<path>.secret`, mode 0600, made at first start.
 pub fn secret_beside(path: &Path, entropy: &dyn crate::random::Entropy) -> io::Result<Secret> {
     let beside = with_suffix(path, ".secret");
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside) {
-        Ok(mut file) => {
-            let mut bytes = [0; 32];
-            entropy.fill(&mut bytes);
-            let text = crate::session::id::hex(&bytes);
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
-            Ok(Secret::new(text))
+    let found = match fs::read_to_string(&beside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_secret(&beside, entropy)?;
+            fs::read_to_string(&beside)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let text = fs::read_to_string(&beside)?;
-            match text.trim() {
-                "" => Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{} is empty; remove it, or configure [session] secrets", beside.display()),
-                )),
-                text => Ok(Secret::new(text)),
-            }
-        }
-        Err(error) => Err(error),
+        found => found,
+    };
+    let text = found.map_err(|error| about(&beside, &error))?;
+    match text.trim() {
+        "" => Err(about(&beside, &io::Error::new(io::ErrorKind::InvalidData, "it is empty; remove it, or configure [session] secrets"))),
+        text => Ok(Secret::new(text)),
     }
+}
+
+/// Written under another name first, so that neither a crash nor another process ever sees half a secret; an existing one stays.
+fn make_secret(beside: &Path, entropy: &dyn crate::random::Entropy) -> io::Result<()> {
+    let (mut secret, mut name) = ([0; 32], [0; 8]);
+    entropy.fill(&mut secret);
+    entropy.fill(&mut name);
+    let draft = with_suffix(beside, &format!(".{}", hex(&name)));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut file| file.write_all(hex(&secret).as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::hard_link(&draft, beside));
+    // A draft that stays is clutter, no danger.
+    let _ = fs::remove_file(&draft);
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(about(beside, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn about(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::OsEntropy;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_secret_is_made_once_and_for_the_owner_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cloakroom.db");
+
+        let (first, second) = (secret_beside(&path, &OsEntropy).unwrap(), secret_beside(&path, &OsEntropy).unwrap());
+
+        let files: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap()).collect();
+        assert_eq!(files.iter().map(|file| file.file_name()).collect::<Vec<_>>(), ["cloakroom.db.secret"]);
+        assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(first == second && first.expose_secret().len() == 64);
+    }
+
+    #[test]
+    fn an_empty_secret_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cloakroom.db");
+        fs::write(with_suffix(&path, ".secret"), "\n").unwrap();
+
+        assert_eq!(secret_beside(&path, &OsEntropy).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }

@@ -1,9 +1,10 @@
 //! The store of one machine: a SQLite file, crash-safe, opened by one Cloakroom at a time.
 //!
-//! One thread writes and commits whatever waits in one transaction (group commit, `synchronous=FULL`: acknowledged is durable). Reads
-//! run on blocking threads with connections of their own, so no async worker ever waits for a disk.
+//! One thread writes and commits whatever waits in one transaction (group commit, `synchronous=FULL`: acknowledged is durable). Others
+//! read, with connections of their own, so no async worker ever waits for a disk.
 
 mod file;
+mod readers;
 mod rows;
 mod writer;
 
@@ -12,15 +13,15 @@ use crate::clock::Timestamp;
 use crate::session::id::SessionKey;
 use crate::session::record::Record;
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub use file::{OpenError, secret_beside};
-use writer::Writer;
+use readers::Readers;
+use writer::{Failed, Writer};
 
 /// Reads at the same time.
 const READERS: usize = 2;
@@ -36,15 +37,10 @@ pub struct Limits {
 pub struct EmbeddedStore {
     path: PathBuf,
     limits: Limits,
+    // Dropped in this order: the readers' connections close first, so that the writer's takes the log away, and the lock goes last.
+    readers: Readers,
     writer: Writer,
-    readers: Arc<Readers>,
-    /// Held as long as the store is open.
     _lock: file::Lock,
-}
-
-struct Readers {
-    permits: Semaphore,
-    connections: Mutex<Vec<Connection>>,
 }
 
 impl EmbeddedStore {
@@ -53,8 +49,7 @@ impl EmbeddedStore {
         let lock = file::Lock::take(path)?;
         let writer = Writer::start(file::open_for_writing(path)?)?;
         let connections = (0..READERS).map(|_| file::open_for_reading(path)).collect::<Result<Vec<_>, _>>()?;
-        let readers = Arc::new(Readers { permits: Semaphore::new(READERS), connections: Mutex::new(connections) });
-        Ok(EmbeddedStore { path: path.to_owned(), limits, writer, readers, _lock: lock })
+        Ok(EmbeddedStore { path: path.to_owned(), limits, readers: Readers::start(connections)?, writer, _lock: lock })
     }
 
     async fn read<T: Send + 'static>(
@@ -62,17 +57,12 @@ impl EmbeddedStore {
         during: Operation,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let readers = self.readers.clone();
-        let reading = async move {
-            // The semaphore is never closed.
-            let _permit = readers.permits.acquire().await.map_err(|closed| unavailable(during, Applied::No, closed))?;
-            let readers = readers.clone();
-            tokio::task::spawn_blocking(move || readers.run(query))
-                .await
-                .map_err(|defect| unavailable(during, Applied::No, defect))?
-                .map_err(|error| unavailable(during, Applied::No, error))
-        };
-        timeout(self.limits.read, reading).await.unwrap_or_else(|late| Err(unavailable(during, Applied::No, late)))
+        let answer = self.readers.submit(query).map_err(|full| unavailable(during, Applied::No, full))?;
+        match timeout(self.limits.read, answer).await {
+            Ok(Ok(result)) => result.map_err(|error| unavailable(during, Applied::No, error)),
+            Ok(Err(gone)) => Err(unavailable(during, Applied::No, gone)),
+            Err(late) => Err(unavailable(during, Applied::No, late)),
+        }
     }
 
     async fn write<T: Send + 'static>(
@@ -83,27 +73,17 @@ impl EmbeddedStore {
         let answer = self.writer.submit(change).map_err(|full| unavailable(during, Applied::No, full))?;
         match timeout(self.limits.write, answer).await {
             Ok(Ok(Ok(done))) => Ok(done),
-            Ok(Ok(Err(error))) if is_constraint(&error) => Err(StoreError::Taken),
-            Ok(Ok(Err(error))) if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::TooBig)) => Err(StoreError::TooLarge),
-            Ok(Ok(Err(error))) => Err(unavailable(during, Applied::Unknown, error)),
+            Ok(Ok(Err(Failed { error, .. }))) if has_code(&error, ErrorCode::ConstraintViolation) => Err(StoreError::Taken),
+            Ok(Ok(Err(Failed { error, .. }))) if has_code(&error, ErrorCode::TooBig) => Err(StoreError::TooLarge),
+            Ok(Ok(Err(Failed { error, applied }))) => Err(unavailable(during, applied, error)),
             Ok(Err(gone)) => Err(unavailable(during, Applied::Unknown, gone)),
             Err(late) => Err(unavailable(during, Applied::Unknown, late)),
         }
     }
 }
 
-impl Readers {
-    /// Runs with a connection of the pool. There is one for each permit; if one was lost to a panic, the query fails.
-    fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let connection = self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(rusqlite::Error::InvalidQuery)?;
-        let result = query(&connection);
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        result
-    }
-}
-
-fn is_constraint(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation))
+fn has_code(error: &rusqlite::Error, code: ErrorCode) -> bool {
+    error.sqlite_error_code() == Some(code)
 }
 
 fn unavailable(during: Operation, applied: Applied, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {

@@ -3,6 +3,7 @@
 use super::file::OpenError;
 use super::rows;
 use crate::clock::{Clock as _, SystemClock};
+use crate::session::store::Applied;
 use rusqlite::Connection;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -20,12 +21,19 @@ const SWEEP_BATCH: usize = 500;
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Expired records stay for an hour, so that a visitor who comes back can be told why.
-const KEEP_EXPIRED: Duration = Duration::from_secs(3600);
+/// Expired records stay for a day, so that a visitor who comes back can be told why.
+const KEEP_EXPIRED: Duration = Duration::from_secs(24 * 3600);
 
-type Committed = Result<(), rusqlite::Error>;
+/// Why a change did not become durable, and whether it may become so all the same.
+#[derive(Debug)]
+pub struct Failed {
+    pub error: rusqlite::Error,
+    pub applied: Applied,
+}
+
+type Committed = Result<(), Failed>;
 type Answer = Box<dyn FnOnce(&Committed) + Send>;
-/// Gets no connection when no transaction could begin: then the change is not tried.
+/// Gets no connection when there is no transaction to join: then the change is not tried.
 type Job = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
 
 /// The door to the writing thread. Dropping it lets the thread finish what waits and waits for it.
@@ -53,16 +61,17 @@ impl Writer {
     pub fn submit<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<oneshot::Receiver<rusqlite::Result<T>>, Full> {
+    ) -> Result<oneshot::Receiver<Result<T, Failed>>, Full> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let result = connection.map(change);
             Box::new(move |committed| {
                 let outcome = match (result, committed) {
-                    (Some(Err(error)), _) => Err(error),
+                    // A failed statement undoes itself and leaves the others of its group alone.
+                    (Some(Err(error)), _) => Err(Failed { error, applied: Applied::No }),
                     (Some(Ok(done)), Ok(())) => Ok(done),
-                    (_, Err(error)) => Err(copy(error)),
-                    (None, Ok(())) => Err(rusqlite::Error::InvalidQuery),
+                    (_, Err(failed)) => Err(Failed { error: copy(&failed.error), applied: failed.applied }),
+                    (None, Ok(())) => Err(Failed { error: rusqlite::Error::InvalidQuery, applied: Applied::No }),
                 };
                 // A caller that stopped waiting has been told that the outcome is unknown.
                 let _ = answer.send(outcome);
@@ -87,7 +96,7 @@ impl Drop for Writer {
 
 fn run(connection: Connection, queue: &Receiver<Job>) {
     connection.set_prepared_statement_cache_capacity(32);
-    let mut next_sweep = Instant::now() + SWEEP_PAUSE;
+    let mut next_sweep = Instant::now() + SWEEP_EVERY;
     loop {
         match queue.recv_timeout(next_sweep.saturating_duration_since(Instant::now())) {
             Ok(first) => commit_group(&connection, first, queue),
@@ -103,17 +112,28 @@ fn run(connection: Connection, queue: &Receiver<Job>) {
 }
 
 fn commit_group(connection: &Connection, first: Job, queue: &Receiver<Job>) {
-    let began = connection.execute_batch("BEGIN IMMEDIATE");
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
     let mut answers = Vec::new();
     for job in std::iter::once(first).chain(queue.try_iter()).take(GROUP) {
-        answers.push(job(began.is_ok().then_some(connection)));
+        // A full disk or a failed write may have rolled the whole transaction back; nothing may run outside of one.
+        answers.push(job((!connection.is_autocommit()).then_some(connection)));
     }
-    // If a full disk rolled the transaction back, this fails and every caller hears that the outcome is unknown.
-    let committed = began.and_then(|()| connection.execute_batch("COMMIT"));
-    if committed.is_err() && !connection.is_autocommit() {
-        let _ = connection.execute_batch("ROLLBACK");
+    let committed = match begun {
+        Err(error) => Err(Failed { error, applied: Applied::No }),
+        Ok(()) if connection.is_autocommit() => Err(Failed { error: rolled_back(), applied: Applied::No }),
+        Ok(()) => connection.execute_batch("COMMIT").map_err(|error| Failed { error, applied: Applied::Unknown }),
+    };
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::warn!(%error, "could not take a failed transaction back");
     }
     answers.into_iter().for_each(|answer| answer(&committed));
+}
+
+fn rolled_back() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+    rusqlite::Error::SqliteFailure(code, Some("another change of the same transaction met a full or failing disk".to_owned()))
 }
 
 /// Whether there is more to sweep.
@@ -136,4 +156,92 @@ fn sweep(connection: &Connection) -> bool {
 fn copy(error: &rusqlite::Error) -> rusqlite::Error {
     let code = error.sqlite_error().copied().unwrap_or(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR));
     rusqlite::Error::SqliteFailure(code, Some(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    fn writer(directory: &tempfile::TempDir) -> (Writer, Connection) {
+        let path = directory.path().join("file.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (k INTEGER PRIMARY KEY) STRICT").unwrap();
+        (Writer::start(connection).unwrap(), Connection::open(path).unwrap())
+    }
+
+    fn count(connection: &Connection) -> i64 {
+        connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+    }
+
+    /// A writer that is busy until the sender is dropped or sent to.
+    fn hold(writer: &Writer) -> std::sync::mpsc::Sender<()> {
+        let (release, held) = channel::<()>();
+        writer
+            .submit(move |_| {
+                // Released by a dropped sender as well.
+                let _ = held.recv();
+                Ok(())
+            })
+            .unwrap();
+        release
+    }
+
+    #[test]
+    fn changes_that_wait_share_one_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, other) = writer(&directory);
+        let release = hold(&writer);
+        let before = (0..15).map(|k| writer.submit(move |db| db.execute("INSERT INTO t VALUES (?1)", [k])).unwrap()).collect::<Vec<_>>();
+        // The sixteenth looks at the file from outside: none of the fifteen is committed yet.
+        let last = writer.submit(move |db| Ok((count(db), count(&other)))).unwrap();
+
+        release.send(()).unwrap();
+
+        assert_eq!(last.blocking_recv().unwrap().unwrap(), (15, 0));
+        assert!(before.into_iter().all(|answer| matches!(answer.blocking_recv(), Ok(Ok(1)))));
+    }
+
+    #[test]
+    fn a_failed_change_leaves_the_others_of_its_group_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, other) = writer(&directory);
+        let release = hold(&writer);
+        let answers: Vec<_> =
+            [1, 1, 2].into_iter().map(|k| writer.submit(move |db| db.execute("INSERT INTO t VALUES (?1)", [k])).unwrap()).collect();
+
+        release.send(()).unwrap();
+
+        let done: Vec<bool> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap().is_ok()).collect();
+        assert_eq!((done, count(&other)), (vec![true, false, true], 2));
+    }
+
+    #[test]
+    fn a_transaction_that_was_rolled_back_is_surely_not_applied() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, other) = writer(&directory);
+        let release = hold(&writer);
+        let before = writer.submit(|db| db.execute("INSERT INTO t VALUES (1)", [])).unwrap();
+        let culprit = writer.submit(|db| db.execute("INSERT OR ROLLBACK INTO t VALUES (1)", [])).unwrap();
+        let after = writer.submit(|db| db.execute("INSERT INTO t VALUES (2)", [])).unwrap();
+
+        release.send(()).unwrap();
+
+        let applied = [before, culprit, after].map(|answer| answer.blocking_recv().unwrap().unwrap_err().applied);
+        assert_eq!((applied, count(&other)), ([Applied::No; 3], 0));
+    }
+
+    #[test]
+    fn what_waits_is_written_before_the_writer_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, other) = writer(&directory);
+        let release = hold(&writer);
+        let answers: Vec<_> = (0..200).map(|k| writer.submit(move |db| db.execute("INSERT INTO t VALUES (?1)", [k])).unwrap()).collect();
+
+        drop(release);
+        drop(writer);
+
+        assert_eq!(count(&other), 200);
+        assert!(answers.into_iter().all(|answer| matches!(answer.blocking_recv(), Ok(Ok(1)))));
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Fields of ours that a record may lack.
-const OPTIONAL: [&str; 9] = ["createdAt", "updatedAt", "userId", "loginAt", "handle", "lastWrite", "client", "maxAge", "moved"];
+const OPTIONAL: [&str; 10] = ["expires", "createdAt", "updatedAt", "userId", "loginAt", "handle", "lastWrite", "client", "maxAge", "moved"];
 
 /// How records are written and read.
 #[derive(Clone, Copy, Debug)]
@@ -23,18 +23,19 @@ pub struct Codec {
 
 impl Codec {
     /// A whole new document.
-    pub fn new_document(&self, key: &SessionKey, record: &Record) -> Document {
+    pub fn new_document(&self, key: &SessionKey, record: &Record) -> Result<Document, StoreError> {
         let mut document = doc! { "_id": key.as_str() };
-        document.extend(self.fields(record, None));
-        document
+        document.extend(self.fields(record, None)?);
+        Ok(document)
     }
 
-    /// `$set` and `$unset`, so that top-level fields of others survive.
-    pub fn update(&self, seen: &Version, record: &Record) -> Result<Document, StoreError> {
+    /// `$set` and `$unset`, so that top-level fields of others survive. connect-mongo's `touchAfter` goes by `lastModified`: where a
+    /// document has it, it is kept up to date.
+    pub fn update(&self, seen: &Version, record: &Record, now: Timestamp) -> Result<Document, StoreError> {
         let before = before(seen)?;
-        let mut set = self.fields(record, before.as_deref());
-        if before.is_some_and(|b| b.get("lastModified").is_ok_and(|found| found.is_some())) {
-            set.insert("lastModified", record.updated_at.map(date));
+        let mut set = self.fields(record, before.as_deref())?;
+        if before.is_some_and(|before| value(&before, "lastModified").is_some()) {
+            set.insert("lastModified", date(now));
         }
         let gone: Document =
             OPTIONAL.into_iter().filter(|name| !set.contains_key(name)).map(|name| (name.to_owned(), Bson::from(""))).collect();
@@ -45,10 +46,10 @@ impl Codec {
         Ok(update)
     }
 
-    fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Document {
+    fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Result<Document, StoreError> {
         let session = match self.format {
             Format::String => Bson::String(json::write(&record.cookie, &record.data)),
-            Format::Document => Bson::Document(sub_document(record, before)),
+            Format::Document => Bson::Document(sub_document(record, before).map_err(|_| StoreError::TooLarge)?),
         };
         let mut fields = doc! { "session": session, "revision": i64::try_from(record.revision).unwrap_or(i64::MAX) };
         let moments = [
@@ -73,24 +74,25 @@ impl Codec {
         if let Some(moved) = &record.moved {
             fields.insert("moved", doc! { "to": moved.to.as_str(), "at": date(moved.at) });
         }
-        fields
+        Ok(fields)
     }
 
     /// Reads a document as hostile data: odd types of optional fields count as missing.
     ///
     /// Like connect-mongo's query, a document is alive if `expires` is a future date or missing altogether; any other type is not found.
     pub fn read(&self, document: &RawDocument, now: Timestamp) -> Result<Found, StoreError> {
-        let expires_at = match value(document, "expires") {
-            None => None,
-            Some(RawBsonRef::DateTime(at)) => Some(Timestamp(at.timestamp_millis())),
-            Some(_) => return Ok(Found::Absent),
+        let expires_at = match document.get("expires") {
+            Ok(None) => None,
+            Ok(Some(RawBsonRef::DateTime(at))) => Some(Timestamp(at.timestamp_millis())),
+            Ok(Some(_)) => return Ok(Found::Absent),
+            Err(error) => return Err(unreadable(error.to_string())),
         };
         let (cookie, data) = match value(document, "session") {
             Some(RawBsonRef::String(text)) => json::parse(text).map_err(unreadable)?,
             Some(RawBsonRef::Document(session)) => parse_sub_document(session)?,
             _ => return Err(unreadable("the session field is missing or of another type")),
         };
-        let revision = number(value(document, "revision")).and_then(|number| u64::try_from(number).ok());
+        let revision = value(document, "revision").and_then(revision_of);
         let own = number(value(document, "maxAge"));
         let configured = self.configured_max_age.and_then(|length| i64::try_from(length.as_millis()).ok());
         // A Node app marks a session's own lifetime nowhere else; in documents of ours the mark decides.
@@ -117,12 +119,14 @@ impl Codec {
 
 /// The filter of a compare-and-swap: this key, alive, this revision, and the `session` as read, because Node writers raise no revision.
 pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<Document, StoreError> {
-    let mut filter = doc! { "_id": key.as_str(), "revision": revision(seen), "$or": [{ "expires": { "$exists": false } }, { "expires": { "$gt": date(now) } }] };
+    let alive = [doc! { "expires": { "$exists": false } }, doc! { "expires": { "$gt": date(now) } }];
+    let mut filter = doc! { "_id": key.as_str(), "revision": revision(seen), "$or": alive.as_slice() };
     if let Some(before) = before(seen)?
         && let Some(session) = value(&before, "session")
     {
         let session = Bson::try_from(session).map_err(|error| unavailable(Operation::Update, Applied::No, error))?;
-        filter.insert("session", session);
+        // Spelled out, because a sub-document may begin with a name that looks like an operator.
+        filter.insert("session", doc! { "$eq": session });
     }
     Ok(filter)
 }
@@ -130,6 +134,11 @@ pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<Docum
 /// The filter of a touch: a pointer is never kept alive.
 pub fn touchable(key: &SessionKey, seen: &Version, now: Timestamp) -> Document {
     doc! { "_id": key.as_str(), "revision": revision(seen), "moved": { "$exists": false }, "expires": { "$gt": date(now) } }
+}
+
+/// The filter of a touch of a record that never expires, which goes on to have no `expires`.
+pub fn touchable_for_ever(key: &SessionKey, seen: &Version) -> Document {
+    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": { "$exists": false }, "expires": { "$exists": false } }
 }
 
 /// Moves `expires` forward only.
@@ -175,31 +184,34 @@ fn before(seen: &Version) -> Result<Option<RawDocumentBuf>, StoreError> {
     read.transpose().map_err(|error| unavailable(Operation::Update, Applied::No, error))
 }
 
+/// What the filter demands of `revision`: the number seen, or that there is none (whatever else a stranger may have put there).
 fn revision(seen: &Version) -> Bson {
     let exact = seen.revision.and_then(|revision| i64::try_from(revision).ok());
-    exact.map_or_else(|| doc! { "$exists": false }.into(), Bson::Int64)
+    exact.map_or_else(|| doc! { "$not": { "$type": "number" } }.into(), Bson::Int64)
+}
+
+fn revision_of(value: RawBsonRef<'_>) -> Option<u64> {
+    match value {
+        RawBsonRef::Double(number) if number.fract() != 0.0 => None,
+        value => u64::try_from(number(Some(value))?).ok(),
+    }
 }
 
 /// connect-mongo's sub-document. A field whose JSON did not change keeps its stored BSON: dates stay dates.
-fn sub_document(record: &Record, before: Option<&RawDocument>) -> Document {
+fn sub_document(record: &Record, before: Option<&RawDocument>) -> Result<Document, values::TooDeep> {
     let old = before.and_then(|before| value(before, "session")).and_then(|session| session.as_document());
-    let cookie: Document = json::cookie_members(&record.cookie)
-        .into_iter()
-        .map(|(name, member)| (name.to_owned(), cookie_value(name, &member, record)))
-        .collect();
-    let mut session = doc! { "cookie": cookie };
-    for field in record.data.iter() {
-        let Some(name) = field.name() else { continue };
-        let kept = old.and_then(|old| value(old, name)).filter(|old| values::to_json(*old) == field.json());
-        let bson = kept.and_then(|old| Bson::try_from(old).ok()).unwrap_or_else(|| values::from_json(field.json()));
-        session.insert(name, bson);
+    let mut cookie = Document::new();
+    for (name, member) in json::cookie_members(&record.cookie) {
+        cookie.insert(name, cookie_value(name, &member, record)?);
     }
-    session
+    let mut session = doc! { "cookie": cookie };
+    session.extend(values::document(&record.data.to_json(), old)?);
+    Ok(session)
 }
 
-fn cookie_value(name: &str, member: &serde_json::Value, record: &Record) -> Bson {
+fn cookie_value(name: &str, member: &serde_json::Value, record: &Record) -> Result<Bson, values::TooDeep> {
     match name {
-        "expires" => record.cookie.expires.map_or(Bson::Null, date),
+        "expires" => Ok(record.cookie.expires.map_or(Bson::Null, date)),
         _ => values::from_json(&member.to_string()),
     }
 }
@@ -218,7 +230,10 @@ fn parse_sub_document(session: &RawDocument) -> Result<(StoredCookie, Data), Sto
                 };
             }
             ("cookie", _) => {}
-            (name, found) => data.put(Field::new(name, values::to_json(found)).ok_or_else(|| unreadable("a field is no JSON"))?),
+            (name, found) => {
+                let json = values::to_json(found).map_err(|error| unreadable(error.to_string()))?;
+                data.put(Field::new(name, json).ok_or_else(|| unreadable("a field is no JSON"))?);
+            }
         }
     }
     Ok((cookie, data))

@@ -2,11 +2,13 @@
 
 use super::super::{Applied, Operation, StoreError};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
+use mongodb::options::ConnectionString;
 
 /// The server that refuses in these ways has not applied the write: not primary, shutting down.
 const NOT_APPLIED: [i32; 6] = [10107, 11600, 11602, 13436, 189, 91];
 const DUPLICATE_KEY: i32 = 11000;
-const TOO_LARGE: i32 = 10334;
+/// Larger than BSON allows; larger than that after an update; message too large to parse.
+const TOO_LARGE: [i32; 3] = [10334, 17419, 17420];
 
 /// An outage, with what is known of the write.
 pub fn unavailable(during: Operation, applied: Applied, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
@@ -18,8 +20,8 @@ pub fn map(during: Operation, error: Error) -> StoreError {
     let is_read = matches!(during, Operation::Load | Operation::List);
     let applied = match error.kind.as_ref() {
         ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY => return StoreError::Taken,
-        ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == TOO_LARGE => return StoreError::TooLarge,
-        ErrorKind::Command(command) if command.code == TOO_LARGE => return StoreError::TooLarge,
+        ErrorKind::Write(WriteFailure::WriteError(write)) if TOO_LARGE.contains(&write.code) => return StoreError::TooLarge,
+        ErrorKind::Command(command) if TOO_LARGE.contains(&command.code) => return StoreError::TooLarge,
         ErrorKind::InvalidArgument { .. } if matches!(during, Operation::Create | Operation::Update) => return StoreError::TooLarge,
         ErrorKind::Command(command) if NOT_APPLIED.contains(&command.code) => Applied::No,
         ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. } => Applied::No,
@@ -33,11 +35,6 @@ pub fn map(during: Operation, error: Error) -> StoreError {
     unavailable(during, applied, error)
 }
 
-/// Whether a name could not be resolved, which may pass.
-pub fn is_resolution(error: &Error) -> bool {
-    matches!(error.kind.as_ref(), ErrorKind::DnsResolve { .. } | ErrorKind::Io(_))
-}
-
 /// The server's error code, if it is one of a command.
 pub fn code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
@@ -46,16 +43,16 @@ pub fn code(error: &Error) -> Option<i32> {
     }
 }
 
-/// A message that repeats nothing of what stands before the `@` of the address.
-pub fn without_password(message: &str, uri: &str) -> String {
-    let credentials = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(credentials, _)| credentials);
-    match credentials {
-        Some(credentials) if !credentials.is_empty() => {
-            let password = credentials.split_once(':').map_or("", |(_, password)| password);
-            let message = message.replace(credentials, "…");
-            if password.is_empty() { message } else { message.replace(password, "…") }
-        }
-        _ => message.to_owned(),
+/// What is wrong with the address, repeating nothing of what stands before its last `@`.
+///
+/// The driver's own message may quote a password, or a piece of one that holds a `/`. So the rest is parsed again without it: what is
+/// wrong there may be told, and if nothing is, the user or password is.
+pub fn without_password(error: &Error, uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return "it must begin with mongodb:// or mongodb+srv://".to_owned() };
+    let Some((_, rest)) = rest.rsplit_once('@') else { return error.to_string() };
+    match ConnectionString::parse(format!("{scheme}://{rest}")) {
+        Err(error) => error.to_string(),
+        Ok(_) => "the user or password is not percent-encoded, or does not fit the options".to_owned(),
     }
 }
 
@@ -64,9 +61,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_never_repeats_the_password() {
-        let uri = "mongodb://ada:s3cret@host/?w=1";
+    fn a_message_never_repeats_a_piece_of_the_password() {
+        for uri in
+            ["mongodb://ada:s3cret@host/?heartbeatFrequencyMS=x", "mongodb://ada:s3/cret@host/", "mongodb://ada:s3:cret@host", "s3cret"]
+        {
+            let error = ConnectionString::parse(uri).unwrap_err();
 
-        assert_eq!(without_password("bad uri mongodb://ada:s3cret@host, s3cret", uri), "bad uri mongodb://…@host, …");
+            let message = without_password(&error, uri);
+
+            assert!(!message.contains("s3") && !message.contains("cret"), "{message}");
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! The indexes: connect-mongo's TTL index to the letter (any other options would break a Node app's start), and ours by user.
 
 use super::{Shared, errors};
-use futures_util::TryStreamExt as _;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
-use mongodb::{Collection, IndexModel};
+use mongodb::Collection;
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -18,11 +17,12 @@ const NO_COLLECTION: i32 = 26;
 pub fn keep_trying(shared: Weak<Shared>) {
     tokio::spawn(async move {
         while let Some(store) = shared.upgrade() {
-            match store.collection().await {
-                Ok(collection) => match ensure(&collection).await {
-                    Ok(()) => return,
-                    Err(error) => tracing::debug!(%error, "the session indexes wait for MongoDB"),
-                },
+            let result = match store.collection().await {
+                Ok(collection) => ensure(&collection).await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => return,
                 Err(error) => tracing::debug!(%error, "the session indexes wait for MongoDB"),
             }
             drop(store);
@@ -31,33 +31,49 @@ pub fn keep_trying(shared: Weak<Shared>) {
     });
 }
 
-async fn ensure(collection: &Collection<RawDocumentBuf>) -> mongodb::error::Result<()> {
-    let existing: Vec<IndexModel> = match collection.list_indexes().await {
-        Ok(cursor) => cursor.try_collect().await?,
-        Err(error) if errors::code(&error) == Some(NO_COLLECTION) => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    let expires_by_itself =
-        |index: &IndexModel| index.keys == doc! { "expires": 1 } && index.options.as_ref().is_some_and(|o| o.expire_after.is_some());
-    if !existing.iter().any(expires_by_itself) {
-        make(collection, doc! { "key": { "expires": 1 }, "name": "expires_1", "background": true, "expireAfterSeconds": 0 }).await?;
+async fn ensure(sessions: &Collection<RawDocumentBuf>) -> mongodb::error::Result<()> {
+    let existing = existing(sessions).await?;
+    let on_expiry = existing.iter().find(|index| is_on_expiry(index));
+    match on_expiry {
+        // Whatever its delay: expiry is checked in each query, the index only tidies up.
+        Some(index) if index.contains_key("expireAfterSeconds") => {}
+        _ => make(sessions, doc! { "key": { "expires": 1 }, "name": "expires_1", "background": true, "expireAfterSeconds": 0 }).await?,
     }
     let has_user = doc! { "userId": { "$exists": true } };
-    make(collection, doc! { "key": { "userId": 1, "expires": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await
+    make(sessions, doc! { "key": { "userId": 1, "expires": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await
 }
 
-async fn make(collection: &Collection<RawDocumentBuf>, index: Document) -> mongodb::error::Result<()> {
-    let database = collection.client().database(&collection.namespace().db);
-    match database.run_command(doc! { "createIndexes": collection.name(), "indexes": [index] }).await {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(errors::code(&error), Some(OPTIONS_CONFLICT | NAME_CONFLICT)) => {
-            let cure = format!(
-                "db.runCommand({{ collMod: {:?}, index: {{ keyPattern: {{ expires: 1 }}, expireAfterSeconds: 0 }} }})",
-                collection.name()
-            );
-            tracing::warn!(%error, cure, "an index with other options is in the way; sessions work, but expired ones may stay");
-            Ok(())
+/// The indexes as the server tells them: the driver's own type fails on options that it does not know.
+async fn existing(sessions: &Collection<RawDocumentBuf>) -> mongodb::error::Result<Vec<Document>> {
+    let database = sessions.client().database(&sessions.namespace().db);
+    // One batch holds them all: a collection has at most 64.
+    let answer = match database.run_command(doc! { "listIndexes": sessions.name(), "cursor": { "batchSize": 1000 } }).await {
+        Ok(answer) => answer,
+        Err(error) if errors::code(&error) == Some(NO_COLLECTION) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let batch = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    Ok(batch.map_or_else(|_| Vec::new(), |batch| batch.iter().filter_map(Bson::as_document).cloned().collect()))
+}
+
+/// Whether an index is on `expires` alone, in whatever number type its direction was given.
+fn is_on_expiry(index: &Document) -> bool {
+    index.get_document("key").is_ok_and(|key| key.len() == 1 && key.contains_key("expires"))
+}
+
+async fn make(sessions: &Collection<RawDocumentBuf>, index: Document) -> mongodb::error::Result<()> {
+    let database = sessions.client().database(&sessions.namespace().db);
+    let Err(error) = database.run_command(doc! { "createIndexes": sessions.name(), "indexes": [&index] }).await else { return Ok(()) };
+    let cure = match (errors::code(&error), index.contains_key("expireAfterSeconds")) {
+        (Some(OPTIONS_CONFLICT), true) => {
+            format!("db.runCommand({{ collMod: {:?}, index: {{ keyPattern: {{ expires: 1 }}, expireAfterSeconds: 0 }} }})", sessions.name())
         }
-        Err(error) => Err(error),
-    }
+        (Some(OPTIONS_CONFLICT | NAME_CONFLICT), _) => {
+            let name = index.get_str("name").unwrap_or_default();
+            format!("db.runCommand({{ dropIndexes: {:?}, index: {name:?} }}), then restart Cloakroom", sessions.name())
+        }
+        _ => return Err(error),
+    };
+    tracing::warn!(%error, cure, "an index is in the way of ours; sessions work, but expired ones may stay or lists be slow");
+    Ok(())
 }

@@ -19,10 +19,11 @@ use document::Codec;
 use errors::unavailable;
 use futures_util::TryStreamExt as _;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, HostInfo, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -58,8 +59,8 @@ pub enum MongoSetupError {
     NotText,
     #[error("the MongoDB address is not usable: {0}")]
     Address(String),
-    #[error("the MongoDB address asks for read preference {0}; sessions must be read from the primary, so leave it out")]
-    ReadPreference(String),
+    #[error("the MongoDB address asks for a read preference; sessions must be read from the primary, so leave `readPreference` out")]
+    ReadPreference,
     #[error("the MongoDB address asks for a weak write concern; sessions are written with w=majority, so leave `w` and `journal` out")]
     WriteConcern,
 }
@@ -67,10 +68,11 @@ pub enum MongoSetupError {
 /// Sessions in MongoDB.
 pub struct MongoStore {
     shared: Arc<Shared>,
+    /// Carries the client's connections, so it must outlive the runtimes of the callers.
+    runtime: Handle,
     permits: Arc<Semaphore>,
-    read_timeout: Duration,
-    write_timeout: Duration,
     codec: Codec,
+    hosts: String,
 }
 
 struct Shared {
@@ -79,20 +81,23 @@ struct Shared {
 }
 
 impl MongoStore {
-    /// Prepares the client; connects in the background. Call on the runtime that is to carry its connections.
+    /// Prepares the client and connects in the background: MongoDB, and the name server, may be down. Call on the runtime that is to carry
+    /// its connections; the operations may then be called on any.
     pub async fn connect(settings: MongoSettings) -> Result<Self, MongoSetupError> {
         let uri = std::str::from_utf8(settings.uri.expose_secret()).map_err(|_| MongoSetupError::NotText)?;
-        match ClientOptions::parse(uri).await {
-            Ok(options) => check(&options)?,
-            Err(error) if errors::is_resolution(&error) => tracing::warn!("could not resolve the MongoDB address yet"),
-            Err(error) => return Err(MongoSetupError::Address(errors::without_password(&error.to_string(), uri))),
+        let address = ConnectionString::parse(uri).map_err(|error| MongoSetupError::Address(errors::without_password(&error, uri)))?;
+        check(&address)?;
+        if matches!(address.host_info, HostInfo::HostIdentifiers(_)) {
+            // Needs no name server, so what else is wrong is told at once.
+            ClientOptions::parse(uri).await.map_err(|error| MongoSetupError::Address(error.to_string()))?;
         }
+        let pool = address.max_pool_size.filter(|size| *size > 0).unwrap_or(POOL);
         let codec = Codec { format: settings.format, configured_max_age: settings.configured_max_age };
         let store = MongoStore {
-            permits: Arc::new(Semaphore::new(POOL as usize)),
-            read_timeout: settings.read_timeout,
-            write_timeout: settings.write_timeout,
+            runtime: Handle::current(),
+            permits: Arc::new(Semaphore::new(pool as usize)),
             codec,
+            hosts: hosts(&address.host_info),
             shared: Arc::new(Shared { settings, collection: OnceCell::new() }),
         };
         indexes::keep_trying(Arc::downgrade(&store.shared));
@@ -107,8 +112,8 @@ impl MongoStore {
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let (limit, unfinished) = match during {
-            Operation::Load | Operation::List => (self.read_timeout, Applied::No),
-            _ => (self.write_timeout, Applied::Unknown),
+            Operation::Load | Operation::List => (self.shared.settings.read_timeout, Applied::No),
+            _ => (self.shared.settings.write_timeout, Applied::Unknown),
         };
         let deadline = Instant::now() + limit;
         let permit = match timeout_at(deadline, self.permits.clone().acquire_owned()).await {
@@ -117,7 +122,7 @@ impl MongoStore {
             Err(late) => return Err(unavailable(during, Applied::No, late)),
         };
         let shared = self.shared.clone();
-        let task = tokio::spawn(async move {
+        let task = self.runtime.spawn(async move {
             let _permit = permit;
             let collection = shared.collection().await.map_err(|error| errors::map(during, error))?;
             operation(collection).await
@@ -166,14 +171,22 @@ impl Shared {
     }
 }
 
-/// What the address asks for must not weaken the promises.
-fn check(options: &ClientOptions) -> Result<(), MongoSetupError> {
-    match &options.selection_criteria {
-        None | Some(SelectionCriteria::ReadPreference(ReadPreference::Primary)) => {}
-        Some(SelectionCriteria::ReadPreference(other)) => return Err(MongoSetupError::ReadPreference(format!("{other:?}"))),
-        Some(_) => return Err(MongoSetupError::ReadPreference("of another kind".to_owned())),
+/// The places that the address names, for the start-up line.
+fn hosts(info: &HostInfo) -> String {
+    match info {
+        HostInfo::HostIdentifiers(hosts) => hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        HostInfo::DnsRecord(name) => name.clone(),
+        _ => "an address of another kind".to_owned(),
     }
-    match &options.write_concern {
+}
+
+/// What the address asks for must not weaken the promises.
+fn check(address: &ConnectionString) -> Result<(), MongoSetupError> {
+    match &address.read_preference {
+        None | Some(ReadPreference::Primary) => {}
+        Some(_) => return Err(MongoSetupError::ReadPreference),
+    }
+    match &address.write_concern {
         Some(concern) if concern.w.as_ref().is_some_and(|w| *w != Acknowledgment::Majority) => Err(MongoSetupError::WriteConcern),
         Some(concern) if concern.journal == Some(false) => Err(MongoSetupError::WriteConcern),
         _ => Ok(()),
@@ -198,7 +211,7 @@ fn with_defaults(mut options: ClientOptions) -> ClientOptions {
 #[async_trait]
 impl SessionStore for MongoStore {
     async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
-        let (key, document) = (key.clone(), self.codec.new_document(key, &record));
+        let (key, document) = (key.clone(), self.codec.new_document(key, &record)?);
         self.run(Operation::Create, move |collection| async move {
             let document = RawDocumentBuf::try_from(&document).map_err(|_| StoreError::TooLarge)?;
             let taken = match collection.insert_one(document).await {
@@ -209,7 +222,8 @@ impl SessionStore for MongoStore {
             if matches!(taken, StoreError::Taken) {
                 let found =
                     collection.find_one(doc! { "_id": key.as_str() }).await.map_err(|error| errors::map(Operation::Create, error))?;
-                if found.is_some_and(|document| document::mark_of(&document) == record.last_write) {
+                let mark = found.and_then(|document| document::mark_of(&document));
+                if mark.is_some() && mark == record.last_write {
                     return Ok(());
                 }
             }
@@ -229,11 +243,16 @@ impl SessionStore for MongoStore {
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
         let filter = document::exactly(key, seen, now)?;
-        self.change(Operation::Update, key, filter, self.codec.update(seen, &record)?, now).await
+        self.change(Operation::Update, key, filter, self.codec.update(seen, &record, now)?, now).await
     }
 
     async fn touch(&self, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> Result<Updated, StoreError> {
-        self.change(Operation::Touch, key, document::touchable(key, seen, now), document::touch(touch), now).await
+        let answer = self.change(Operation::Touch, key, document::touchable(key, seen, now), document::touch(touch), now).await?;
+        if answer != Updated::Stale {
+            return Ok(answer);
+        }
+        let use_only = document::touch(&Touch { expires_at: None, ..touch.clone() });
+        self.change(Operation::Touch, key, document::touchable_for_ever(key, seen), use_only, now).await
     }
 
     async fn remove(&self, key: &SessionKey) -> Result<bool, StoreError> {
@@ -268,6 +287,6 @@ impl SessionStore for MongoStore {
     }
 
     fn describe(&self) -> String {
-        format!("MongoDB, {}.{}", self.shared.settings.database, self.shared.settings.collection)
+        format!("MongoDB at {}, {}.{}", self.hosts, self.shared.settings.database, self.shared.settings.collection)
     }
 }

@@ -1,75 +1,141 @@
 //! BSON as Node's `JSON.stringify` would show it, and JSON as Node's driver would store it.
 
+use crate::clock::Timestamp;
 use crate::session::data::Data;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mongodb::bson::{Array, Bson, Document, RawBsonRef, RawDocument};
+use mongodb::bson::{Bson, Document, RawArray, RawBsonRef, RawDocument, spec::BinarySubtype};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// MongoDB refuses documents nested more than 100 levels deep, and so do we, before a deep one can exhaust the stack.
+const MAX_DEPTH: usize = 100;
+
+/// Stored bytes that are no BSON.
+#[derive(Debug, thiserror::Error)]
+#[error("broken BSON: {0}")]
+pub struct Broken(#[from] mongodb::bson::error::Error);
+
+/// JSON that no document can hold.
+#[derive(Debug, thiserror::Error)]
+#[error("the value is nested too deep for a document")]
+pub struct TooDeep;
+
 /// The JSON text of a stored value.
-pub fn to_json(value: RawBsonRef<'_>) -> String {
-    match value {
+pub fn to_json(value: RawBsonRef<'_>) -> Result<String, Broken> {
+    Ok(match value {
         RawBsonRef::String(text) | RawBsonRef::Symbol(text) => quoted(text),
         RawBsonRef::Boolean(flag) => flag.to_string(),
         RawBsonRef::Int32(number) => number.to_string(),
         RawBsonRef::Int64(number) => number.to_string(),
         RawBsonRef::Double(number) => number_text(number),
-        RawBsonRef::Document(document) => object(document),
-        RawBsonRef::Array(array) => {
-            let items: Vec<String> = array.into_iter().filter_map(Result::ok).map(to_json).collect();
-            format!("[{}]", items.join(","))
-        }
-        RawBsonRef::DateTime(moment) => {
-            crate::clock::Timestamp(moment.timestamp_millis()).to_iso().map_or_else(|| "null".to_owned(), |text| quoted(&text))
-        }
+        RawBsonRef::Document(document) => object(document)?,
+        RawBsonRef::Array(array) => list(array)?,
+        RawBsonRef::DateTime(moment) => Timestamp(moment.timestamp_millis()).to_iso().map_or_else(|| "null".to_owned(), |t| quoted(&t)),
         RawBsonRef::ObjectId(id) => quoted(&id.to_hex()),
+        RawBsonRef::Binary(binary) if binary.subtype == BinarySubtype::Uuid => quoted(&uuid(binary.bytes)),
         RawBsonRef::Binary(binary) => quoted(&STANDARD.encode(binary.bytes)),
         RawBsonRef::Decimal128(number) => format!("{{\"$numberDecimal\":{}}}", quoted(&number.to_string())),
         RawBsonRef::RegularExpression(_) => "{}".to_owned(),
         _ => "null".to_owned(),
-    }
+    })
 }
 
-fn object(document: &RawDocument) -> String {
-    let members: Vec<String> =
-        document.iter().filter_map(Result::ok).map(|(name, value)| format!("{}:{}", quoted(name.as_str()), to_json(value))).collect();
-    format!("{{{}}}", members.join(","))
+fn object(document: &RawDocument) -> Result<String, Broken> {
+    let mut text = String::from("{");
+    for element in document {
+        let (name, value) = element?;
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&quoted(name.as_str()));
+        text.push(':');
+        text.push_str(&to_json(value)?);
+    }
+    text.push('}');
+    Ok(text)
+}
+
+fn list(array: &RawArray) -> Result<String, Broken> {
+    let items: Vec<String> = array.into_iter().map(|item| to_json(item?)).collect::<Result<_, Broken>>()?;
+    Ok(format!("[{}]", items.join(",")))
 }
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// JavaScript prints an integral double without a point, and what is no number as null.
-fn number_text(number: f64) -> String {
-    if !number.is_finite() {
-        return "null".to_owned();
-    }
-    if number.fract() == 0.0 && number.abs() < 1e21 { format!("{:.0}", number + 0.0) } else { serde_json::Value::from(number).to_string() }
+/// A UUID as Node's driver shows it.
+fn uuid(bytes: &[u8]) -> String {
+    let hex = crate::session::id::hex(bytes);
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
-/// The BSON that Node's driver makes of this JSON: integral numbers of 32 bits are int32, others double; a lone surrogate becomes U+FFFD.
-pub fn from_json(json: &str) -> Bson {
-    match json.as_bytes().first() {
-        Some(b'{') => Data::parse(json).map_or(Bson::Null, |data| {
-            let members =
-                data.iter().map(|field| (field.name().map_or_else(|| "\u{fffd}".to_owned(), str::to_owned), from_json(field.json())));
-            Bson::Document(members.collect::<Document>())
-        }),
-        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(json)
-            .map_or(Bson::Null, |items| Bson::Array(items.into_iter().map(|item| from_json(item.get())).collect::<Array>())),
-        Some(b'"') => serde_json::from_str::<String>(&without_lone_surrogates(json)).map_or(Bson::Null, Bson::String),
+/// JavaScript prints an integral double without a point, exponents with a sign, and what is no number as null.
+fn number_text(number: f64) -> String {
+    match number.abs() {
+        _ if !number.is_finite() => "null".to_owned(),
+        0.0 => "0".to_owned(),
+        1e-6..1e21 => number.to_string(),
+        size if size < 1.0 => format!("{number:e}"),
+        _ => format!("{number:e}").replace('e', "e+"),
+    }
+}
+
+/// The document that Node's driver makes of a JSON object. Every value, at any depth, whose JSON is that of its counterpart in `old` keeps
+/// the stored BSON: dates stay dates. New integral numbers of 32 bits are int32, others double; a lone surrogate becomes U+FFFD.
+pub fn document(json: &str, old: Option<&RawDocument>) -> Result<Document, TooDeep> {
+    members(&without_lone_surrogates(json), old, 0)
+}
+
+/// The same for one value.
+pub fn from_json(json: &str) -> Result<Bson, TooDeep> {
+    build(&without_lone_surrogates(json), None, 0)
+}
+
+fn build(json: &str, old: Option<RawBsonRef<'_>>, depth: usize) -> Result<Bson, TooDeep> {
+    if depth > MAX_DEPTH {
+        return Err(TooDeep);
+    }
+    if let Some(old) = old
+        && to_json(old).is_ok_and(|text| text == json)
+        && let Ok(kept) = Bson::try_from(old)
+    {
+        return Ok(kept);
+    }
+    Ok(match json.as_bytes().first() {
+        Some(b'{') => Bson::Document(members(json, old.and_then(RawBsonRef::as_document), depth)?),
+        Some(b'[') => {
+            let mut before = old.and_then(RawBsonRef::as_array).map(|old| old.into_iter());
+            let items = serde_json::from_str::<Vec<&RawValue>>(json).unwrap_or_default();
+            let build_item = |item: &RawValue| build(item.get(), before.as_mut().and_then(|b| b.next()?.ok()), depth + 1);
+            Bson::Array(items.into_iter().map(build_item).collect::<Result<_, TooDeep>>()?)
+        }
+        Some(b'"') => serde_json::from_str::<String>(json).map_or(Bson::Null, Bson::String),
         Some(b't') => Bson::Boolean(true),
         Some(b'f') => Bson::Boolean(false),
         Some(b'n') | None => Bson::Null,
         Some(_) => json.parse::<f64>().map_or(Bson::Null, number),
-    }
+    })
 }
 
+fn members(json: &str, old: Option<&RawDocument>, depth: usize) -> Result<Document, TooDeep> {
+    let data = Data::parse(json).unwrap_or_default();
+    let mut document = Document::new();
+    for field in data.iter() {
+        // BSON names end at a NUL.
+        let name = field.name().unwrap_or("\u{fffd}").replace('\0', "\u{fffd}");
+        let before = old.and_then(|old| old.get(&name).ok().flatten());
+        document.insert(name, build(field.json(), before, depth + 1)?);
+    }
+    Ok(document)
+}
+
+/// As in Node's driver, minus zero is a double.
 fn number(number: f64) -> Bson {
     let small = number.fract() == 0.0 && number >= f64::from(i32::MIN) && number <= f64::from(i32::MAX);
-    if small { Bson::Int32(number as i32) } else { Bson::Double(number) }
+    if small && (number != 0.0 || number.is_sign_positive()) { Bson::Int32(number as i32) } else { Bson::Double(number) }
 }
 
 /// Replaces escapes of lone surrogates, which JavaScript strings may hold and UTF-8 may not.
@@ -111,17 +177,18 @@ mod tests {
 
     fn shown(value: Bson) -> String {
         let document = RawDocumentBuf::try_from(&doc! { "v": value }).unwrap();
-        to_json(document.get("v").unwrap().unwrap())
+        to_json(document.get("v").unwrap().unwrap()).unwrap()
     }
 
     #[test]
     fn numbers_are_shown_as_javascript_shows_them() {
-        let shown: Vec<String> = [Bson::Double(3.0), Bson::Double(-0.0), Bson::Double(0.5), Bson::Double(f64::NAN), Bson::Int64(1 << 40)]
+        let shown: Vec<String> = [3.0, -0.0, 0.5, f64::NAN, 1.234_567_890_123_456_7e20, -1e21, 1.5e300, 1e-6, -1.5e-7]
             .into_iter()
-            .map(shown)
+            .map(|number| shown(Bson::Double(number)))
+            .chain([shown(Bson::Int64(1 << 40))])
             .collect();
 
-        assert_eq!(shown, ["3", "0", "0.5", "null", "1099511627776"]);
+        assert_eq!(shown, ["3", "0", "0.5", "null", "123456789012345670000", "-1e+21", "1.5e+300", "0.000001", "-1.5e-7", "1099511627776"]);
     }
 
     #[test]
@@ -135,13 +202,37 @@ mod tests {
     #[test]
     fn json_becomes_what_nodes_driver_stores() {
         assert_eq!(
-            from_json(r#"{"a":1,"b":2147483648,"c":[0.5,"x"],"d":null}"#),
-            Bson::Document(doc! { "a": 1, "b": 2_147_483_648.0, "c": [0.5, "x"], "d": Bson::Null })
+            from_json(r#"{"a":1,"b":2147483648,"c":[0.5,"x"],"d":null,"e":-0}"#).unwrap(),
+            Bson::Document(doc! { "a": 1, "b": 2_147_483_648.0, "c": [0.5, "x"], "d": Bson::Null, "e": -0.0 })
         );
     }
 
     #[test]
     fn lone_surrogates_become_replacement_characters() {
-        assert_eq!(from_json(r#""\ud83d x \ud83d\ude00 \\ud83d \udc00""#), Bson::String("\u{fffd} x 😀 \\ud83d \u{fffd}".into()));
+        assert_eq!(from_json(r#""\ud83d x \ud83d\ude00 \\ud83d \udc00""#).unwrap(), Bson::String("\u{fffd} x 😀 \\ud83d \u{fffd}".into()));
+    }
+
+    #[test]
+    fn a_name_with_a_lone_surrogate_or_a_nul_is_kept_in_another_spelling() {
+        assert_eq!(document(r#"{"a\ud83d":1,"b\u0000":2}"#, None).unwrap(), doc! { "a\u{fffd}": 1, "b\u{fffd}": 2 });
+    }
+
+    #[test]
+    fn what_did_not_change_keeps_its_type_at_any_depth() {
+        let when = mongodb::bson::DateTime::from_millis(0);
+        let old = doc! { "long": 5_i64, "deep": { "at": when, "list": [when, 2.0], "n": 1 } };
+        let raw = RawDocumentBuf::try_from(&old).unwrap();
+        let json = object(&raw).unwrap().replace("\"n\":1", "\"n\":2");
+
+        let new = document(&json, Some(&raw)).unwrap();
+
+        assert_eq!(new, doc! { "long": 5_i64, "deep": { "at": when, "list": [when, 2.0], "n": 2 } });
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(50_000), "]".repeat(50_000));
+
+        assert!(matches!(document(&deep, None), Err(TooDeep)));
     }
 }

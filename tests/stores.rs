@@ -1,0 +1,70 @@
+//! One contract suite, run over every store; and what only one of them promises.
+
+#[path = "stores/embedded.rs"]
+mod embedded_only;
+#[path = "stores/mongo_document.rs"]
+mod mongo_documents;
+#[path = "stores/mongo_fault.rs"]
+mod mongo_faults;
+#[path = "stores/mongod.rs"]
+mod mongod;
+#[path = "support/store_contract.rs"]
+mod store_contract;
+
+use cloakroom::session::store::{MemoryStore, SessionStore};
+
+/// A store, and what must outlive it.
+struct Bench {
+    store: Box<dyn SessionStore>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+/// Each promise as a test of its own: `embedded::create_refuses_a_taken_key`.
+macro_rules! keeps {
+    ($open:path: $($promise:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            let bench = $open().await;
+            crate::store_contract::$promise(bench.store.as_ref()).await;
+        }
+    )*};
+}
+
+macro_rules! suite {
+    ($name:ident, $open:path $(, $extra:ident)*) => {
+        mod $name {
+            keeps! { $open:
+                create_refuses_a_taken_key
+                create_refuses_the_key_of_an_expired_record
+                keys_are_told_apart_by_every_character
+                an_expired_record_is_never_live
+                update_replaces_the_version_seen
+                update_of_an_older_version_is_stale
+                update_takes_absent_fields_away
+                update_never_inserts
+                of_many_updates_of_one_version_exactly_one_is_done
+                touch_moves_forward_only
+                touch_notes_the_use_and_keeps_the_rest
+                touch_of_an_older_version_is_stale
+                touch_never_revives
+                a_record_without_end_stays_without_end
+                remove_is_final_and_idempotent
+                remove_all_of_removes_only_that_users
+                list_is_by_user_and_live
+                every_field_survives_the_trip
+                a_pointer_survives_the_trip
+                large_and_foreign_text_survives_the_trip
+                $($extra)*
+            }
+        }
+    };
+}
+
+suite!(memory, crate::memory_bench, odd_json_survives_byte_for_byte);
+suite!(embedded, crate::embedded_only::bench, odd_json_survives_byte_for_byte);
+suite!(mongo_text, crate::mongo_documents::text_bench, odd_json_survives_byte_for_byte);
+suite!(mongo_document, crate::mongo_documents::document_bench);
+
+async fn memory_bench() -> Bench {
+    Bench { store: Box::new(MemoryStore::default()), _directory: None }
+}

@@ -1,0 +1,178 @@
+//! What only the embedded store promises: one process, one file, and nothing acknowledged is lost.
+
+use crate::Bench;
+use crate::store_contract::{LATER, NOW, changed, created, key, loaded, record};
+use cloakroom::session::record::Record;
+use cloakroom::session::store::embedded::{EmbeddedStore, Limits, OpenError};
+use cloakroom::session::store::{Found, SessionStore as _, StoreError, Updated};
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CHILD: &str = "CLOAKROOM_TEST_CRASH_FILE";
+const LIMITS: Limits = Limits { read: Duration::from_secs(10), write: Duration::from_secs(20) };
+
+pub async fn bench() -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&directory.path().join("cloakroom.db"), LIMITS).unwrap();
+    Bench { store: Box::new(store), _directory: Some(directory) }
+}
+
+fn check(path: &Path, pragma: &str) -> String {
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, rusqlite::types::Value>(0)).map(|v| format!("{v:?}")).unwrap()
+}
+
+#[tokio::test]
+async fn records_survive_a_restart_and_nothing_but_the_file_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let first = EmbeddedStore::open(&path, LIMITS).unwrap();
+    created(&first, "k", record()).await;
+
+    drop(first);
+
+    let mut left: Vec<String> = std::fs::read_dir(&directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, ["cloakroom.db", "cloakroom.db.lock"]);
+    let second = EmbeddedStore::open(&path, LIMITS).unwrap();
+    assert_eq!(loaded(&second, "k").await.0, record());
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_and_told_who_has_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let _first = EmbeddedStore::open(&path, LIMITS).unwrap();
+
+    let Err(refused) = EmbeddedStore::open(&path, LIMITS) else { panic!("two stores on one file") };
+
+    assert!(matches!(&refused, OpenError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{refused}");
+}
+
+#[tokio::test]
+async fn the_files_are_for_their_owner_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&directory.path().join("cloakroom.db"), LIMITS).unwrap();
+    created(&store, "k", record()).await;
+
+    let modes: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777))
+        .collect();
+
+    assert!(modes.len() == 4 && modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_ours_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("text.db"), "this is no database, however long it may be ".repeat(100)).unwrap();
+    rusqlite::Connection::open(path("other.db")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(EmbeddedStore::open(&path("newer.db"), LIMITS).unwrap());
+    rusqlite::Connection::open(path("newer.db")).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+
+    let refused = |name: &str| EmbeddedStore::open(&path(name), LIMITS).err();
+
+    assert!(matches!(refused("text.db"), Some(OpenError::Database { .. })));
+    assert!(matches!(refused("other.db"), Some(OpenError::Foreign { .. })));
+    assert!(matches!(refused("newer.db"), Some(OpenError::Newer { layout: 99, .. })));
+    assert!(matches!(refused("no/such/directory.db"), Some(OpenError::NoDirectory { .. })));
+    assert!(std::fs::read_to_string(path("text.db")).unwrap().starts_with("this is no database"));
+}
+
+#[tokio::test]
+async fn an_unreadable_record_is_told_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+    created(&store, "k", record()).await;
+    rusqlite::Connection::open(&path).unwrap().execute("UPDATE sessions SET session = '{bad'", []).unwrap();
+
+    let found = store.load(&key("k"), NOW).await;
+
+    assert!(matches!(found, Err(StoreError::Unreadable { .. })), "{found:?}");
+    assert_eq!(store.list("ada", NOW).await.unwrap(), vec![]);
+    assert!(store.remove(&key("k")).await.unwrap());
+}
+
+/// A process that another test kills: it changes records and prints each change that was acknowledged.
+#[tokio::test]
+#[ignore = "the other half of the next test"]
+async fn crash_child() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let store = Arc::new(EmbeddedStore::open(Path::new(&path), LIMITS).unwrap());
+    let writers = (0..4).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let name = format!("writer {writer}");
+            if matches!(store.load(&key(&name), NOW).await.unwrap(), Found::Absent) {
+                store.create(&key(&name), Arc::new(Record { revision: 0, ..record() })).await.unwrap();
+            }
+            loop {
+                let (old, version) = loaded(store.as_ref(), &name).await;
+                let next = changed(&old, "n", &(old.revision + 1).to_string());
+                assert_eq!(store.update(&key(&name), &version, Arc::new(next), NOW).await.unwrap(), Updated::Done);
+                let mut out = std::io::stdout().lock();
+                writeln!(out, "acknowledged {writer} {}", old.revision + 1).unwrap();
+                out.flush().unwrap();
+            }
+        })
+    });
+    futures_util::future::join_all(writers.collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let mut acknowledged: HashMap<String, u64> = HashMap::new();
+    for cycle in 0..15_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "embedded_only::crash_child", "--ignored", "--nocapture", "--quiet"])
+            .env(CHILD, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reader = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
+        std::thread::sleep(Duration::from_millis(50 + (cycle * 197) % 450));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in reader.join().unwrap() {
+            let mut words = line.split(' ').skip_while(|word| !word.ends_with("acknowledged")).skip(1);
+            if let (Some(writer), Some(Ok(revision))) = (words.next(), words.next().map(str::parse)) {
+                acknowledged.insert(format!("writer {writer}"), revision);
+            }
+        }
+
+        let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+        for (name, revision) in &acknowledged {
+            let (stored, _) = loaded(&store, name).await;
+            // One more may have been stored than was told.
+            assert!((*revision..=revision + 1).contains(&stored.revision), "{name}: {revision} told, {} stored", stored.revision);
+            assert_eq!(stored.data.json_of("n"), Some(stored.revision.to_string().as_str()));
+        }
+        drop(store);
+        assert_eq!(check(&path, "integrity_check"), "Text(\"ok\")");
+    }
+    assert!(acknowledged.values().sum::<u64>() > 100, "the children did hardly anything: {acknowledged:?}");
+}
+
+#[tokio::test]
+async fn the_header_says_whose_file_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+    store.create(&key("k"), Arc::new(Record { expires_at: Some(LATER), ..record() })).await.unwrap();
+
+    let header = ["application_id", "user_version", "auto_vacuum", "journal_mode"].map(|pragma| check(&path, pragma));
+
+    assert_eq!(header, ["Integer(1131178866)", "Integer(1)", "Integer(2)", "Text(\"wal\")"]);
+}

@@ -1,0 +1,155 @@
+//! A MongoDB that is down, frozen or killed: unavailable in time, never absent, and good again at once.
+
+use crate::mongod::Mongod;
+use crate::store_contract::{NOW, changed, created, key, loaded, record};
+use cloakroom::secret::Secret;
+use cloakroom::session::record::Record;
+use cloakroom::session::store::mongo::{Format, MongoSettings, MongoStore};
+use cloakroom::session::store::{Applied, Found, SessionStore, StoreError, Version};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const READ: Duration = Duration::from_millis(500);
+const WRITE: Duration = Duration::from_secs(1);
+/// How much later than its limit an answer may come on a busy machine.
+const SLACK: Duration = Duration::from_millis(400);
+
+/// A store with short limits that has read its one record, "k", which a patient one wrote: a fresh server is slow at first.
+async fn impatient(mongod: &Mongod) -> (MongoStore, Record, Version) {
+    let settings = mongod.settings(Format::String);
+    created(&MongoStore::connect(settings.clone()).await.unwrap(), "k", record()).await;
+    let store = MongoStore::connect(MongoSettings { read_timeout: READ, write_timeout: WRITE, ..settings }).await.unwrap();
+    for _ in 0..20 {
+        if store.load(&key("k"), NOW).await.is_ok() {
+            break;
+        }
+    }
+    let (record, version) = loaded(&store, "k").await;
+    (store, record, version)
+}
+
+struct Read {
+    began: Instant,
+    took: Duration,
+    good: bool,
+}
+
+/// Reads 50 times a second until `end`, whatever becomes of the earlier reads.
+async fn reads_until(store: Arc<MongoStore>, end: Instant) -> Vec<Read> {
+    let mut reads = Vec::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    while Instant::now() < end {
+        tick.tick().await;
+        let store = store.clone();
+        reads.push(tokio::spawn(async move {
+            let began = Instant::now();
+            let good = match store.load(&key("k"), NOW).await {
+                Ok(Found::Live(..)) => true,
+                Err(StoreError::Unavailable { applied: Applied::No, .. }) => false,
+                other => panic!("neither live nor unavailable: {other:?}"),
+            };
+            Read { began, took: began.elapsed(), good }
+        }));
+    }
+    futures_util::future::join_all(reads).await.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_unavailable_in_time_and_good_again_at_once() {
+    let mongod = Mongod::start().unwrap();
+    let store = Arc::new(impatient(&mongod).await.0);
+
+    let start = Instant::now();
+    let reading = tokio::spawn(reads_until(store.clone(), start + Duration::from_secs(8)));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    mongod.signal("STOP");
+    let frozen = Instant::now();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    mongod.signal("CONT");
+    let thawed = Instant::now();
+    let reads = reading.await.unwrap();
+
+    let late: Vec<Duration> = reads.iter().map(|read| read.took).filter(|took| *took > READ + SLACK).collect();
+    let in_the_freeze: Vec<&Read> = reads.iter().filter(|read| read.began > frozen && read.began + READ < thawed).collect();
+    let after: Vec<&Read> = reads.iter().filter(|read| read.began > thawed + Duration::from_secs(1)).collect();
+    assert!(late.is_empty(), "{late:?}");
+    assert!(in_the_freeze.len() > 50 && in_the_freeze.iter().all(|read| !read.good));
+    let bad = after.iter().filter(|read| !read.good).count();
+    assert!(after.len() > 50 && bad == 0, "{bad} of {} reads failed a second after the freeze", after.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_to_a_frozen_server_has_an_unknown_outcome() {
+    let mongod = Mongod::start().unwrap();
+    let (store, first, version) = impatient(&mongod).await;
+    mongod.signal("STOP");
+
+    let began = Instant::now();
+    let answer = store.update(&key("k"), &version, Arc::new(changed(&first, "x", "1")), NOW).await;
+    let took = began.elapsed();
+    mongod.signal("CONT");
+
+    assert!(matches!(answer, Err(StoreError::Unavailable { applied: Applied::Unknown, .. })), "{answer:?}");
+    assert!(took < WRITE + SLACK, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_is_unavailable_and_nothing_acknowledged_is_lost() {
+    let mongod = Mongod::start().unwrap();
+    let (store, ..) = impatient(&mongod).await;
+    mongod.signal("KILL");
+    // The kill takes effect when the connection breaks: until then a read may still be answered.
+    let mut answer = store.load(&key("k"), NOW).await;
+    for _ in 0..10 {
+        if answer.is_err() {
+            break;
+        }
+        answer = store.load(&key("k"), NOW).await;
+    }
+    let began = Instant::now();
+    let create = store.create(&key("new"), Arc::new(record())).await;
+
+    assert!(matches!(answer, Err(StoreError::Unavailable { applied: Applied::No, .. })), "{answer:?}");
+    assert!(matches!(create, Err(StoreError::Unavailable { .. })) && began.elapsed() < WRITE + SLACK, "{create:?}");
+    let _mongod = tokio::task::spawn_blocking(move || mongod.restarted()).await.unwrap();
+    let back = Instant::now();
+    while store.load(&key("k"), NOW).await.is_err() {
+        assert!(back.elapsed() < Duration::from_secs(3), "still unavailable");
+    }
+    assert_eq!(loaded(&store, "k").await.0, record());
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_from_the_start_is_unavailable_never_absent() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = MongoSettings {
+        uri: Secret::new(format!("mongodb://127.0.0.1:{port}/")),
+        database: "d".to_owned(),
+        collection: "c".to_owned(),
+        format: Format::String,
+        read_timeout: READ,
+        write_timeout: WRITE,
+        configured_max_age: None,
+    };
+    let store = MongoStore::connect(settings).await.unwrap();
+
+    let began = Instant::now();
+    let (read, removed) = (store.load(&key("k"), NOW).await, store.remove(&key("k")).await);
+
+    assert!(matches!(read, Err(StoreError::Unavailable { applied: Applied::No, .. })), "{read:?}");
+    assert!(matches!(removed, Err(StoreError::Unavailable { .. })), "{removed:?}");
+    assert!(began.elapsed() < READ + WRITE + SLACK);
+}
+
+/// Proxy workers have runtimes of their own, which come and go; the connections belong to the one that `connect` was called on.
+#[test]
+fn the_store_outlives_the_runtimes_of_its_callers() {
+    let home = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let store = home.block_on(async { Mongod::shared().store(Format::String).await.0 });
+    let visitor = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    visitor().block_on(created(&store, "k", record()));
+
+    let found = visitor().block_on(loaded(&store, "k")).0;
+
+    assert_eq!(found, record());
+}

@@ -1,0 +1,315 @@
+//! What every store promises: one function for each promise, run over each store by `tests/stores.rs`.
+
+use cloakroom::clock::Timestamp;
+use cloakroom::session::id::{Handle, SessionKey};
+use cloakroom::session::record::{Client, Data, Field, Moved, Record, StoredCookie, WriteToken};
+use cloakroom::session::store::{Found, SessionStore, StoreError, Touch, Updated, Version};
+use futures_util::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The present of these tests lies years ahead, so that no sweep or TTL thread, which go by the real clock, ever takes part.
+pub const NOW: Timestamp = Timestamp(2_200_000_000_000);
+pub const LATER: Timestamp = Timestamp(NOW.0 + 3_600_000);
+
+pub fn key(name: &str) -> SessionKey {
+    SessionKey::stored(name.to_owned())
+}
+
+/// A record with every field, none of them at its default.
+pub fn record() -> Record {
+    Record {
+        data: Data::parse(r#"{"userinfo":"ada","cart":[1,2.5,{"sku":"x","n":null}],"10":{},"ok":true}"#).unwrap(),
+        cookie: StoredCookie { original_max_age: Some(3_600_000), expires: Some(LATER), ..StoredCookie::default() },
+        max_age: Some(Duration::from_millis(86_400_001)),
+        user: Some("ada".to_owned()),
+        created_at: Some(NOW.minus(Duration::from_millis(12_345))),
+        updated_at: Some(NOW.minus(Duration::from_millis(1))),
+        login_at: Some(NOW.minus(Duration::from_millis(12_000))),
+        expires_at: Some(LATER),
+        revision: 1,
+        last_write: Some(WriteToken("00112233445566778899aabbccddeeff".to_owned())),
+        handle: Some(Handle::stored("ffeeddccbbaa99887766554433221100".to_owned())),
+        client: Some(Client { agent: "Mozilla/5.0 (\"odd\")".to_owned(), address: "2001:db8::1".to_owned() }),
+        moved: None,
+    }
+}
+
+/// The same after a change, by another writer.
+pub fn changed(record: &Record, field: &str, json: &str) -> Record {
+    let mut next = record.clone();
+    next.data.put(Field::new(field, json.to_owned()).unwrap());
+    next.revision += 1;
+    next.last_write = Some(WriteToken(format!("{:032x}", next.revision << 8)));
+    next
+}
+
+pub fn of_user(user: &str) -> Record {
+    Record { user: Some(user.to_owned()), ..record() }
+}
+
+pub async fn created(store: &dyn SessionStore, name: &str, record: Record) -> (Record, Version) {
+    store.create(&key(name), Arc::new(record)).await.unwrap();
+    loaded(store, name).await
+}
+
+pub async fn loaded(store: &dyn SessionStore, name: &str) -> (Record, Version) {
+    match store.load(&key(name), NOW).await.unwrap() {
+        Found::Live(record, version) => (Record::clone(&record), version),
+        other => panic!("{name} is not live: {other:?}"),
+    }
+}
+
+pub fn touch(expires_at: Option<Timestamp>) -> Touch {
+    Touch { expires_at, updated_at: NOW, client: None }
+}
+
+async fn update(store: &dyn SessionStore, name: &str, seen: &Version, record: Record) -> Updated {
+    store.update(&key(name), seen, Arc::new(record), NOW).await.unwrap()
+}
+
+async fn is_absent(store: &dyn SessionStore, name: &str) -> bool {
+    matches!(store.load(&key(name), NOW).await.unwrap(), Found::Absent)
+}
+
+pub async fn create_refuses_a_taken_key(store: &dyn SessionStore) {
+    let (first, _) = created(store, "k", record()).await;
+
+    let second = store.create(&key("k"), Arc::new(changed(&first, "thief", "1"))).await;
+
+    assert!(matches!(second, Err(StoreError::Taken)), "{second:?}");
+    assert_eq!(loaded(store, "k").await.0, first);
+}
+
+pub async fn create_refuses_the_key_of_an_expired_record(store: &dyn SessionStore) {
+    let dead = Record { expires_at: Some(NOW), ..record() };
+    store.create(&key("k"), Arc::new(dead.clone())).await.unwrap();
+
+    let second = store.create(&key("k"), Arc::new(changed(&dead, "thief", "1"))).await;
+
+    assert!(matches!(second, Err(StoreError::Taken)), "{second:?}");
+}
+
+pub async fn keys_are_told_apart_by_every_character(store: &dyn SessionStore) {
+    created(store, "Key", record()).await;
+
+    for other in ["key", "KEY", "Key ", "Ke", "", "{\"$gt\":\"\"}", "Key\u{301}"] {
+        assert!(is_absent(store, other).await, "{other:?}");
+    }
+}
+
+pub async fn an_expired_record_is_never_live(store: &dyn SessionStore) {
+    let (record, version) = created(store, "k", record()).await;
+    let dead = LATER;
+
+    let found = store.load(&key("k"), dead).await.unwrap();
+    let updated = store.update(&key("k"), &version, Arc::new(changed(&record, "x", "1")), dead).await.unwrap();
+    let touched = store.touch(&key("k"), &version, &touch(Some(dead.plus(Duration::from_secs(60)))), dead).await.unwrap();
+    let listed = store.list("ada", dead).await.unwrap();
+
+    assert!(matches!(&found, Found::Expired(told) if told.expires_at == Some(LATER)), "{found:?}");
+    assert_eq!((updated, touched, listed), (Updated::Gone, Updated::Gone, vec![]));
+    assert_eq!(loaded(store, "k").await.0, record);
+}
+
+pub async fn update_replaces_the_version_seen(store: &dyn SessionStore) {
+    let (first, version) = created(store, "k", record()).await;
+    let second = changed(&first, "colour", "\"red\"");
+
+    assert_eq!(update(store, "k", &version, second.clone()).await, Updated::Done);
+
+    assert_eq!(loaded(store, "k").await.0, second);
+}
+
+pub async fn update_of_an_older_version_is_stale(store: &dyn SessionStore) {
+    let (first, old) = created(store, "k", record()).await;
+    let second = changed(&first, "a", "1");
+    update(store, "k", &old, second.clone()).await;
+
+    assert_eq!(update(store, "k", &old, changed(&first, "b", "2")).await, Updated::Stale);
+
+    assert_eq!(loaded(store, "k").await.0, second);
+}
+
+pub async fn update_takes_absent_fields_away(store: &dyn SessionStore) {
+    let (first, version) = created(store, "k", record()).await;
+    let bare = Record { revision: 2, ..bare() };
+
+    assert_eq!(update(store, "k", &version, bare.clone()).await, Updated::Done);
+
+    assert_eq!(loaded(store, "k").await.0, bare);
+    assert_eq!(store.list(&first.user.unwrap(), NOW).await.unwrap(), vec![]);
+}
+
+/// A record with nothing that may be absent.
+fn bare() -> Record {
+    Record {
+        data: Data::default(),
+        cookie: StoredCookie::default(),
+        max_age: None,
+        user: None,
+        created_at: None,
+        updated_at: None,
+        login_at: None,
+        expires_at: None,
+        revision: 1,
+        last_write: None,
+        handle: None,
+        client: None,
+        moved: None,
+    }
+}
+
+pub async fn update_never_inserts(store: &dyn SessionStore) {
+    let (first, version) = created(store, "k", record()).await;
+    store.remove(&key("k")).await.unwrap();
+
+    assert_eq!(update(store, "k", &version, changed(&first, "x", "1")).await, Updated::Gone);
+    assert_eq!(update(store, "never", &version, changed(&first, "x", "1")).await, Updated::Gone);
+
+    assert!(is_absent(store, "k").await && is_absent(store, "never").await);
+}
+
+pub async fn of_many_updates_of_one_version_exactly_one_is_done(store: &dyn SessionStore) {
+    let (first, version) = created(store, "k", record()).await;
+
+    let attempts = (0..16).map(|n| update(store, "k", &version, changed(&first, "winner", &n.to_string())));
+    let answers = join_all(attempts).await;
+
+    let winners: Vec<usize> = answers.iter().enumerate().filter(|(_, a)| **a == Updated::Done).map(|(n, _)| n).collect();
+    assert_eq!((winners.len(), answers.iter().filter(|a| **a == Updated::Stale).count()), (1, 15), "{answers:?}");
+    assert_eq!(loaded(store, "k").await.0.data.json_of("winner"), Some(winners[0].to_string().as_str()));
+}
+
+pub async fn touch_moves_forward_only(store: &dyn SessionStore) {
+    let (_, version) = created(store, "k", record()).await;
+    let further = LATER.plus(Duration::from_secs(5));
+
+    for (asked, stored) in [(NOW.plus(Duration::from_secs(1)), LATER), (further, further), (LATER, further)] {
+        assert_eq!(store.touch(&key("k"), &version, &touch(Some(asked)), NOW).await.unwrap(), Updated::Done);
+        assert_eq!(loaded(store, "k").await.0.expires_at, Some(stored));
+    }
+}
+
+pub async fn touch_notes_the_use_and_keeps_the_rest(store: &dyn SessionStore) {
+    let (first, version) = created(store, "k", record()).await;
+    let client = Some(Client { agent: "curl".to_owned(), address: "192.0.2.1".to_owned() });
+
+    store.touch(&key("k"), &version, &Touch { client: client.clone(), ..touch(None) }, NOW).await.unwrap();
+    store.touch(&key("k"), &version, &touch(None), NOW).await.unwrap();
+
+    let (touched, seen) = loaded(store, "k").await;
+    assert_eq!(touched, Record { client, updated_at: Some(NOW), ..first.clone() });
+    assert_eq!(update(store, "k", &version, changed(&touched, "x", "1")).await, Updated::Done, "the version seen before is still the one");
+    assert_eq!(update(store, "k", &seen, changed(&touched, "y", "1")).await, Updated::Stale);
+}
+
+pub async fn touch_of_an_older_version_is_stale(store: &dyn SessionStore) {
+    let (first, old) = created(store, "k", record()).await;
+    let second = changed(&first, "a", "1");
+    update(store, "k", &old, second.clone()).await;
+
+    let answer = store.touch(&key("k"), &old, &touch(Some(LATER.plus(Duration::from_secs(9)))), NOW).await.unwrap();
+
+    assert_eq!((answer, loaded(store, "k").await.0), (Updated::Stale, second));
+}
+
+pub async fn touch_never_revives(store: &dyn SessionStore) {
+    let (_, version) = created(store, "k", record()).await;
+    store.remove(&key("k")).await.unwrap();
+
+    let answer = store.touch(&key("k"), &version, &touch(Some(LATER)), NOW).await.unwrap();
+
+    assert_eq!(answer, Updated::Gone);
+    assert!(is_absent(store, "k").await);
+}
+
+pub async fn a_record_without_end_stays_without_end(store: &dyn SessionStore) {
+    let (endless, version) = created(store, "k", Record { expires_at: None, ..record() }).await;
+
+    let answer = store.touch(&key("k"), &version, &touch(Some(LATER)), NOW).await.unwrap();
+
+    assert_eq!((answer, loaded(store, "k").await.0), (Updated::Done, Record { updated_at: Some(NOW), ..endless.clone() }));
+    assert_eq!(update(store, "k", &version, changed(&endless, "x", "1")).await, Updated::Done);
+}
+
+pub async fn remove_is_final_and_idempotent(store: &dyn SessionStore) {
+    created(store, "k", record()).await;
+
+    let answers = [store.remove(&key("k")).await.unwrap(), store.remove(&key("k")).await.unwrap()];
+
+    assert_eq!(answers, [true, false]);
+    assert!(is_absent(store, "k").await);
+    assert_eq!(store.list("ada", NOW).await.unwrap(), vec![]);
+}
+
+pub async fn remove_all_of_removes_only_that_users(store: &dyn SessionStore) {
+    for (name, user) in [("a1", "ada"), ("a2", "ada"), ("b", "bob"), ("c", "Ada")] {
+        created(store, name, of_user(user)).await;
+    }
+    created(store, "anonymous", Record { user: None, ..record() }).await;
+
+    let removed = [store.remove_all_of("ada").await.unwrap(), store.remove_all_of("ada").await.unwrap()];
+
+    assert_eq!(removed, [2, 0]);
+    assert!(is_absent(store, "a1").await && is_absent(store, "a2").await);
+    for other in ["b", "c", "anonymous"] {
+        loaded(store, other).await;
+    }
+}
+
+pub async fn list_is_by_user_and_live(store: &dyn SessionStore) {
+    let odd = "{\"$ne\":\"\"}.é\"'";
+    for (name, user) in [("a1", "ada"), ("a2", "ada"), ("b", odd)] {
+        created(store, name, of_user(user)).await;
+    }
+    store.create(&key("dead"), Arc::new(Record { expires_at: Some(NOW), ..record() })).await.unwrap();
+    created(store, "endless", Record { expires_at: None, ..record() }).await;
+
+    let mut of_ada = store.list("ada", NOW).await.unwrap();
+    of_ada.sort_by(|(a, _), (b, _)| a.cmp(b));
+
+    assert_eq!(of_ada.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["a1", "a2", "endless"]);
+    assert_eq!(*of_ada[0].1, record());
+    assert_eq!(store.list(odd, NOW).await.unwrap(), vec![(key("b"), Arc::new(of_user(odd)))]);
+    assert_eq!(store.list("nobody", NOW).await.unwrap(), vec![]);
+}
+
+pub async fn every_field_survives_the_trip(store: &dyn SessionStore) {
+    assert_eq!(created(store, "full", record()).await.0, record());
+    assert_eq!(created(store, "bare", bare()).await.0, bare());
+}
+
+pub async fn a_pointer_survives_the_trip(store: &dyn SessionStore) {
+    let (first, version) = created(store, "k", record()).await;
+    let moved = Some(Moved { to: key("new"), at: NOW });
+    let pointer = Record { data: Data::default(), user: None, moved, revision: 2, ..first };
+
+    assert_eq!(update(store, "k", &version, pointer.clone()).await, Updated::Done);
+
+    assert_eq!(loaded(store, "k").await.0, pointer);
+}
+
+pub async fn large_and_foreign_text_survives_the_trip(store: &dyn SessionStore) {
+    let text = "😀 \u{7f}\u{2028} \\u0000 \\\" é ".repeat(2_500);
+    let (first, version) = created(store, "k", changed(&record(), "big", &format!("\"{text}\""))).await;
+    let second = changed(&first, "more", "1");
+
+    assert!(first.data.size() > 50_000);
+    assert_eq!(update(store, "k", &version, second.clone()).await, Updated::Done);
+    assert_eq!(loaded(store, "k").await.0, second);
+}
+
+/// Only of stores that keep the session as text.
+pub async fn odd_json_survives_byte_for_byte(store: &dyn SessionStore) {
+    let odd =
+        Data::parse(r#"{"10":1.0,"2":1e2,"s":"\ud83d","\udead":[ 1 , 2 ],"é":{"x":0.10},"$set":{"a.b":-0},"":123456789012345678901}"#);
+    let odd = Record { data: odd.unwrap(), ..record() };
+
+    let (first, version) = created(store, "k", odd.clone()).await;
+    let second = changed(&first, "new", "true");
+
+    assert_eq!(first.data.to_json(), odd.data.to_json());
+    assert_eq!(update(store, "k", &version, second.clone()).await, Updated::Done);
+    assert_eq!(loaded(store, "k").await.0.data.to_json(), second.data.to_json());
+}
