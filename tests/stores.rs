@@ -8,6 +8,8 @@ mod mongo_documents;
 mod mongo_faults;
 #[path = "stores/mongod.rs"]
 mod mongod;
+#[path = "support/records.rs"]
+mod records;
 #[path = "support/store_contract.rs"]
 mod store_contract;
 

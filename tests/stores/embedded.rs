@@ -1,7 +1,7 @@
 //! What only the embedded store promises: one process, one file, and nothing acknowledged is lost.
 
 use crate::Bench;
-use crate::store_contract::{LATER, NOW, changed, created, key, loaded, record};
+use crate::records::{LATER, NOW, changed, created, key, loaded, record};
 use cloakroom::session::record::Record;
 use cloakroom::session::store::embedded::{EmbeddedStore, Limits, OpenError};
 use cloakroom::session::store::{Found, SessionStore as _, StoreError, Updated};

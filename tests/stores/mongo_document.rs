@@ -2,7 +2,7 @@
 
 use crate::Bench;
 use crate::mongod::Mongod;
-use crate::store_contract::{LATER, NOW, changed, created, key, loaded, record, touch};
+use crate::records::{LATER, NOW, changed, created, key, loaded, record, touch};
 use cloakroom::clock::Timestamp;
 use cloakroom::secret::Secret;
 use cloakroom::session::record::{Data, Record};

@@ -1,68 +1,11 @@
 //! What every store promises: one function for each promise, run over each store by `tests/stores.rs`.
 
-use cloakroom::clock::Timestamp;
-use cloakroom::session::id::{Handle, SessionKey};
-use cloakroom::session::record::{Client, Data, Field, Moved, Record, StoredCookie, WriteToken};
+use crate::records::{LATER, NOW, bare, changed, created, key, loaded, of_user, record, touch};
+use cloakroom::session::record::{Client, Data, Moved, Record};
 use cloakroom::session::store::{Found, SessionStore, StoreError, Touch, Updated, Version};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The present of these tests lies years ahead, so that no sweep or TTL thread, which go by the real clock, ever takes part.
-pub const NOW: Timestamp = Timestamp(2_200_000_000_000);
-pub const LATER: Timestamp = Timestamp(NOW.0 + 3_600_000);
-
-pub fn key(name: &str) -> SessionKey {
-    SessionKey::stored(name.to_owned())
-}
-
-/// A record with every field, none of them at its default.
-pub fn record() -> Record {
-    Record {
-        data: Data::parse(r#"{"userinfo":"ada","cart":[1,2.5,{"sku":"x","n":null}],"10":{},"ok":true}"#).unwrap(),
-        cookie: StoredCookie { original_max_age: Some(3_600_000), expires: Some(LATER), ..StoredCookie::default() },
-        max_age: Some(Duration::from_millis(86_400_001)),
-        user: Some("ada".to_owned()),
-        created_at: Some(NOW.minus(Duration::from_millis(12_345))),
-        updated_at: Some(NOW.minus(Duration::from_millis(1))),
-        login_at: Some(NOW.minus(Duration::from_millis(12_000))),
-        expires_at: Some(LATER),
-        revision: 1,
-        last_write: Some(WriteToken("00112233445566778899aabbccddeeff".to_owned())),
-        handle: Some(Handle::stored("ffeeddccbbaa99887766554433221100".to_owned())),
-        client: Some(Client { agent: "Mozilla/5.0 (\"odd\")".to_owned(), address: "2001:db8::1".to_owned() }),
-        moved: None,
-    }
-}
-
-/// The same after a change, by another writer.
-pub fn changed(record: &Record, field: &str, json: &str) -> Record {
-    let mut next = record.clone();
-    next.data.put(Field::new(field, json.to_owned()).unwrap());
-    next.revision += 1;
-    next.last_write = Some(WriteToken(format!("{:032x}", next.revision << 8)));
-    next
-}
-
-pub fn of_user(user: &str) -> Record {
-    Record { user: Some(user.to_owned()), ..record() }
-}
-
-pub async fn created(store: &dyn SessionStore, name: &str, record: Record) -> (Record, Version) {
-    store.create(&key(name), Arc::new(record)).await.unwrap();
-    loaded(store, name).await
-}
-
-pub async fn loaded(store: &dyn SessionStore, name: &str) -> (Record, Version) {
-    match store.load(&key(name), NOW).await.unwrap() {
-        Found::Live(record, version) => (Record::clone(&record), version),
-        other => panic!("{name} is not live: {other:?}"),
-    }
-}
-
-pub fn touch(expires_at: Option<Timestamp>) -> Touch {
-    Touch { expires_at, updated_at: NOW, client: None }
-}
 
 async fn update(store: &dyn SessionStore, name: &str, seen: &Version, record: Record) -> Updated {
     store.update(&key(name), seen, Arc::new(record), NOW).await.unwrap()
@@ -139,25 +82,6 @@ pub async fn update_takes_absent_fields_away(store: &dyn SessionStore) {
 
     assert_eq!(loaded(store, "k").await.0, bare);
     assert_eq!(store.list(&first.user.unwrap(), NOW).await.unwrap(), vec![]);
-}
-
-/// A record with nothing that may be absent.
-fn bare() -> Record {
-    Record {
-        data: Data::default(),
-        cookie: StoredCookie::default(),
-        max_age: None,
-        user: None,
-        created_at: None,
-        updated_at: None,
-        login_at: None,
-        expires_at: None,
-        revision: 1,
-        last_write: None,
-        handle: None,
-        client: None,
-        moved: None,
-    }
 }
 
 pub async fn update_never_inserts(store: &dyn SessionStore) {
