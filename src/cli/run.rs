@@ -82,7 +82,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let proxy =
         Proxy::new(edge, upstreams, Limits { head_bytes: limits.head_bytes, head_fields: limits.head_fields, idle }, config.log.access);
     let listen: Vec<Listen> = config.server.listen.iter().map(|at| Listen { address: at.addr, h2c: at.h2c }).collect();
-    let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain).await?;
+    let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain)?;
     if let Some(settings) = &config.admin {
         let listener =
             TcpListener::bind(settings.listen).await.map_err(|error| format!("could not listen on {}: {error}", settings.listen))?;

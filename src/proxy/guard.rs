@@ -4,6 +4,7 @@
 //! whose size and time the protocol library bounds.
 
 use super::Proxy;
+use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::proxy::HttpProxy;
@@ -41,30 +42,38 @@ impl Guard {
     pub fn new(inner: Arc<HttpProxy<Proxy>>, deadlines: Deadlines, h2c: bool) -> Self {
         Guard { inner, deadlines, h2c }
     }
+}
 
-    /// Serves one connection to its end. `socket` is the descriptor that `io` owns.
-    pub async fn serve(&self, mut io: Stream, socket: RawFd, stop: &ShutdownWatch) {
+#[async_trait]
+impl ServerApp for Guard {
+    /// Serves one connection to its end.
+    async fn process_new(self: &Arc<Self>, mut io: Stream, stop: &ShutdownWatch) -> Option<Stream> {
+        let socket: RawFd = io.id();
         let is_h2 = self.h2c
             && match timeout(self.deadlines.head, speaks_h2(&mut io)).await {
                 Ok(answer) => answer,
-                Err(_) => return say_too_slow(socket),
+                Err(_) => {
+                    say_too_slow(socket);
+                    return None;
+                }
             };
         let connection = Arc::new(Connection::new(is_h2));
         let served = CONNECTION.scope(connection.clone(), self.inner.process_new(io, stop));
         tokio::pin!(served);
         tokio::select! {
-            _ = &mut served => {}
+            back = &mut served => back,
             // Leaving drops `served`, which closes the socket.
             () = connection.overdue(self.deadlines) => {
                 if connection.requests.load(Ordering::Relaxed) == 0 {
                     say_too_slow(socket);
                 }
+                None
             }
         }
     }
 
     /// Wakes idle connections so that they close; final.
-    pub async fn cleanup(&self) {
+    async fn cleanup(&self) {
         self.inner.cleanup().await;
     }
 }
