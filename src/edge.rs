@@ -40,7 +40,7 @@ pub struct Visit {
     pub dressed: Dressed,
     /// Whether the answer may change the session (not on `session = "off"`, not for a CORS preflight).
     has_session: bool,
-    agent: String,
+    agent: Option<HeaderValue>,
 }
 
 /// What to do with a request.
@@ -106,7 +106,7 @@ impl Edge {
         if inbound.upgrade && !values.is_empty() && !access::may_open_websocket(&route, &inbound, headers) {
             return Verdict::Refuse(Rejection::CrossSite);
         }
-        let visitor = self.sessions.resume(&values).await;
+        let visitor = if values.is_empty() { Visitor::Stranger } else { Box::pin(self.sessions.resume(&values)).await };
         match access::passage(&route, &visitor) {
             Passage::Open => self.forward(inbound, route, visitor, true, headers),
             Passage::Unavailable => Verdict::Refuse(Rejection::StoreUnavailable),
@@ -134,6 +134,9 @@ impl Edge {
             return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
         }
         let changes = self.wishes(visit, headers);
+        if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
+            return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
+        }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
         let secure = visit.inbound.secure;
@@ -141,9 +144,9 @@ impl Edge {
             secure,
             cookie_possible: self.cookie_possible(&visit.inbound),
             touch: visit.route.touch,
-            client: Client { agent: std::mem::take(&mut visit.agent), address: visit.inbound.client.address.to_string() },
+            client: Client { agent: agent_of(visit.agent.as_ref()), address: visit.inbound.client.address.to_string() },
         };
-        let outcome = self.sessions.commit(visitor, changes, at).await.map_err(|error| {
+        let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
             tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
             Refused { rejection: Rejection::StoreUnavailable, set_cookie: None, event: Event::None }
         })?;
@@ -201,7 +204,7 @@ impl Edge {
             },
             _ => Dressed::default(),
         };
-        let agent = if has_session { agent_of(headers) } else { String::new() };
+        let agent = headers.get(USER_AGENT).cloned();
         Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, has_session, agent }))
     }
 
@@ -239,7 +242,7 @@ fn is_preflight(inbound: &Inbound, headers: &HeaderMap) -> bool {
 }
 
 /// The user agent for the visitor's list of devices: at most 256 bytes of printable ASCII.
-fn agent_of(headers: &HeaderMap) -> String {
-    let bytes = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+fn agent_of(agent: Option<&HeaderValue>) -> String {
+    let bytes = agent.map(HeaderValue::as_bytes).unwrap_or_default();
     bytes.iter().take(256).map(|b| if matches!(b, 0x20..=0x7e) { char::from(*b) } else { '?' }).collect()
 }

@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 
 /// Writes text as a header value.
 pub fn text(text: &str, encoding: Encoding) -> HeaderValue {
+    if let (Encoding::Percent, true) = (encoding, is_plain(text)) {
+        // The common case: nothing to encode, one copy.
+        return HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+    }
     let bytes = match encoding {
         Encoding::Percent => percent(text).into_bytes(),
         Encoding::Base64Url => URL_SAFE_NO_PAD.encode(text).into_bytes(),
@@ -16,6 +20,11 @@ pub fn text(text: &str, encoding: Encoding) -> HeaderValue {
     };
     // Holds neither control characters nor line ends by now; if it did, an empty value is safe.
     HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Whether percent-encoding leaves the text as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'%') && !text.starts_with(' ') && !text.ends_with(' ')
 }
 
 /// Every byte outside 0x20 to 0x7E, `%`, and a leading or trailing space as `%XX` of UTF-8.
@@ -62,6 +71,9 @@ pub fn ascii_json(json: &str, out: &mut Vec<u8>) {
 
 /// A header value of ASCII JSON.
 pub fn json(json: &str) -> HeaderValue {
+    if json.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
+        return HeaderValue::from_str(json).unwrap_or(HeaderValue::from_static(""));
+    }
     let mut bytes = Vec::with_capacity(json.len());
     ascii_json(json, &mut bytes);
     HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).unwrap_or(HeaderValue::from_static(""))

@@ -80,6 +80,13 @@ pub fn set_target(request: &mut RequestHeader, inbound: &Inbound, strip_prefix: 
         Some(rest) if rest.starts_with('/') => rest,
         _ => path,
     };
+    let is_as_it_came = |raw: &[u8]| match inbound.target.query() {
+        Some(query) => raw.strip_prefix(path.as_bytes()).and_then(|rest| rest.strip_prefix(b"?")) == Some(query.as_bytes()),
+        None => raw == path.as_bytes(),
+    };
+    if is_as_it_came(request.raw_path()) {
+        return Ok(());
+    }
     let target = match inbound.target.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),

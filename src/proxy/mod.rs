@@ -283,11 +283,12 @@ impl ProxyHttp for Proxy {
         match verdict {
             Some(Verdict::Forward(visit)) => exchange.visit = Some(visit),
             Some(Verdict::Refuse(rejection)) => return exchange.refuse(rejection),
-            Some(Verdict::Own(endpoint)) => return self.answer_own(session, exchange, endpoint).await,
+            // Boxed, like the tunnel below: rare branches must not make every request's future larger.
+            Some(Verdict::Own(endpoint)) => return Box::pin(self.answer_own(session, exchange, endpoint)).await,
             None => return exchange.refuse(Rejection::Defect),
         }
         if exchange.visit.as_ref().is_some_and(|visit| visit.inbound.upgrade) {
-            self.tunnel(session, exchange).await?;
+            Box::pin(self.tunnel(session, exchange)).await?;
             return Ok(true);
         }
         if let Some(most) = exchange.visit.as_ref().and_then(|visit| visit.route.max_body)

@@ -42,6 +42,11 @@ impl Sessions {
         task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
     }
 
+    /// Whether an answer that asks for nothing has nothing to do with any session.
+    pub fn keeps_out_of_it(&self, visitor: &Visitor) -> bool {
+        matches!(visitor, Visitor::Stranger | Visitor::Lapsed(_)) && !self.options.save_uninitialized
+    }
+
     /// The common case: an answer without changes to a session that needs no refreshing.
     fn without_writing(self: &Arc<Self>, visitor: &Visitor, changes: &Changes, at: &Circumstances) -> Option<Outcome> {
         if !changes.is_empty() {
