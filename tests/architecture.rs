@@ -85,6 +85,9 @@ fn imports_point_down() {
         for line in code_lines(&source) {
             for named in line.split("crate::").skip(1) {
                 let target: String = named.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if named.starts_with('{') {
+                    upward.push(format!("{}: {line} (name each room on a line of its own: this test reads lines)", source.path));
+                }
                 if !target.is_empty() && layer(&target) > own {
                     upward.push(format!("{}: {line}", source.path));
                 }

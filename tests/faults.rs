@@ -105,7 +105,7 @@ async fn a_frozen_mongo_is_told_as_503_within_the_limit_and_signs_nobody_out() {
     }
 
     mongod.cont_signal();
-    recovers(&mut browser, Duration::from_secs(3)).await;
+    recovers(&mut browser, Duration::from_secs(1)).await;
     assert_eq!(browser.get("/echo").await.received("X-Session-Userinfo"), ["admin"]);
     assert_eq!(browser.jar, before);
 }
@@ -198,4 +198,80 @@ async fn a_logout_while_the_store_is_down_is_final() {
         }
         assert!(began.elapsed() < Duration::from_secs(20), "the end never reached the store");
     }
+}
+
+#[tokio::test]
+async fn a_killed_mongo_signs_nobody_out_and_is_found_again() {
+    let (app, mut mongod) = (App::start().await, Mongod::start().await);
+    let proxy = Cloakroom::start(&on_mongo(&mongod.uri(), &app, "")).await;
+    let mut browser = Browser::new(proxy.addr());
+    browser.get(SET).await;
+    let before = browser.jar.clone();
+
+    mongod.kill();
+    for path in ["/echo", SET] {
+        let began = Instant::now();
+        let answer = browser.get(path).await;
+        assert_eq!((answer.status, answer.set_cookies()), (503, vec![]), "{path}");
+        assert!(answer.header("Retry-After").is_some() && began.elapsed() < LIMIT + SLACK, "{path} took {:?}", began.elapsed());
+    }
+    assert_eq!(Browser::new(proxy.addr()).get("/echo").await.status, 200, "a stranger passes");
+
+    mongod.restart().await;
+    recovers(&mut browser, Duration::from_secs(8)).await;
+    assert_eq!(browser.get("/echo").await.received("X-Session-Userinfo"), ["admin"]);
+    assert_eq!(browser.jar, before);
+}
+
+#[tokio::test]
+async fn a_known_visitors_cookie_is_503_until_a_store_that_was_down_at_the_start_comes() {
+    let (app, mut mongod) = (App::start().await, Mongod::start().await);
+    let mut proxy = Cloakroom::start(&on_mongo(&mongod.uri(), &app, "")).await;
+    let mut browser = Browser::new(proxy.addr());
+    browser.get(SET).await;
+    mongod.kill();
+
+    proxy.restart().await;
+    let mut browser = browser.at(proxy.addr());
+    assert_eq!((browser.get("/.cloakroom/livez").await.status, browser.get("/echo").await.status), (200, 503));
+
+    mongod.restart().await;
+    recovers(&mut browser, Duration::from_secs(8)).await;
+    assert_eq!(browser.get("/echo").await.received("X-Session-Userinfo"), ["admin"]);
+}
+
+#[tokio::test]
+async fn a_required_route_lets_nobody_in_without_the_store_even_where_visitors_may_be_anonymous() {
+    let (app, mut mongod) = (App::start().await, Mongod::start().await);
+    let open = on_mongo(&mongod.uri(), &app, "when_down = \"anonymous\"\n");
+    let required = format!(
+        "[[routes]]\nmatch = {{ path = \"/mine\" }}\nupstream = \"{}\"\nsession = \"required\"\nwhen_down = \"anonymous\"\n[[routes]]",
+        app.url()
+    );
+    let proxy = Cloakroom::start(&open.replacen("[[routes]]", &required, 1)).await;
+    let mut browser = Browser::new(proxy.addr());
+    browser.get("/login-as?user=alice").await;
+    assert_eq!(browser.get("/mine").await.status, 200);
+
+    mongod.kill();
+
+    assert_eq!((browser.get("/mine").await.status, Browser::new(proxy.addr()).get("/mine").await.status), (503, 401));
+}
+
+#[tokio::test]
+async fn a_session_that_was_logged_out_while_the_store_is_frozen_is_refused_at_once() {
+    let (app, mongod) = (App::start().await, Mongod::start().await);
+    let proxy = Cloakroom::start(&on_mongo(&mongod.uri(), &app, "")).await;
+    let mut browser = Browser::new(proxy.addr());
+    browser.get(SET).await;
+    let mut copy = browser.clone();
+
+    mongod.stop_signal();
+    let answer = browser.send("POST", "/.cloakroom/logout", &[("Sec-Fetch-Site", "same-origin")], b"").await;
+    let while_frozen = copy.get("/echo").await;
+    mongod.cont_signal();
+
+    assert_eq!((answer.status, browser.cookie("cloakroom")), (503, None));
+    // Known to be over, so this needs no store: not even a 503.
+    assert_eq!((while_frozen.status, while_frozen.received("X-Session-Handle")), (200, vec![]));
 }

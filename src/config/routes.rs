@@ -235,7 +235,7 @@ fn strip_prefix(notes: &Notes<'_>, prefix: At<String>, path: &PathPattern) -> Op
     let base = match path {
         PathPattern::Exact(path) | PathPattern::Prefix(path) => path,
     };
-    let stripped = PathPattern::Prefix(text.clone());
+    let stripped = PathPattern::parse(&format!("{text}/*")).unwrap_or_default();
     let reachable = stripped.matches(base) || (matches!(path, PathPattern::Prefix(_)) && path.matches(text));
     if !reachable {
         let problem =

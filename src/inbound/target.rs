@@ -35,7 +35,7 @@ impl Target {
             None => (local, None),
         };
         let path = match policy {
-            PathPolicy::Strict => strict(path)?.to_owned(),
+            PathPolicy::Strict => unescaped(strict(path)?)?,
             PathPolicy::Normalize => strict(&normalized(path)?)?.to_owned(),
         };
         Ok(Target { path, query: query.map(str::to_owned) })
@@ -116,8 +116,9 @@ fn check_utf8(escaped: &[u8]) -> Result<(), Malformed> {
     if text.chars().any(folds) { Err(Malformed::AmbiguousPath) } else { Ok(()) }
 }
 
-/// RFC 3986 section 6.2.2: needless escapes undone, the others in upper case, empty and dot segments resolved.
-fn normalized(path: &str) -> Result<String, Malformed> {
+/// RFC 3986 sections 6.2.2.1 and 6.2.2.2: needless escapes undone, the others in upper case. Every app reads `/%61dmin` as `/admin`,
+/// so routes must see it and the app must get it as such.
+fn unescaped(path: &str) -> Result<String, Malformed> {
     let mut decoded = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
@@ -134,6 +135,12 @@ fn normalized(path: &str) -> Result<String, Malformed> {
         rest = escape.get(3..).unwrap_or_default();
     }
     decoded.push_str(rest);
+    Ok(decoded)
+}
+
+/// The same, and empty and dot segments resolved (RFC 3986 section 6.2.2.3).
+fn normalized(path: &str) -> Result<String, Malformed> {
+    let decoded = unescaped(path)?;
     let mut kept: Vec<&str> = Vec::new();
     let ends_open = decoded.ends_with('/') || decoded.ends_with("/.") || decoded.ends_with("/..");
     for segment in decoded.split('/') {
@@ -163,6 +170,13 @@ mod tests {
     fn plain_targets_pass_unchanged() {
         for raw in ["/", "/a/b.css", "/a?b=c%2f..//", "/%E4%BD%A0", "/a%20b", "/a:b@c,d", "/~x/(1)"] {
             assert_eq!(parse(raw, PathPolicy::Strict).as_deref(), Ok(raw));
+        }
+    }
+
+    #[test]
+    fn needless_escapes_are_undone_and_the_others_have_one_spelling() {
+        for (raw, canonical) in [("/%61dmin/%7Euser", "/admin/~user"), ("/%e4%bd%a0", "/%E4%BD%A0"), ("/a%2cb", "/a%2Cb")] {
+            assert_eq!(parse(raw, PathPolicy::Strict).as_deref(), Ok(canonical));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a route matches: host, path and method, each read once and then only compared.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What a request must look like for its route. An absent part matches everything.
@@ -137,11 +138,17 @@ impl PathPattern {
         if path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(PatternError::Dots);
         }
-        Ok(if prefix { PathPattern::Prefix(path.to_owned()) } else { PathPattern::Exact(path.to_owned()) })
+        let path = decoded(path).into_owned();
+        Ok(if prefix { PathPattern::Prefix(path) } else { PathPattern::Exact(path) })
     }
 
     /// Whether the path fits, case-sensitively.
+    /// An escape and what it stands for are the same: most apps decode before they route.
     pub fn matches(&self, path: &str) -> bool {
+        self.matches_decoded(&decoded(path))
+    }
+
+    fn matches_decoded(&self, path: &str) -> bool {
         match self {
             PathPattern::Exact(exact) => exact == path,
             PathPattern::Prefix(base) => is_at_or_below(path, base),
@@ -150,7 +157,7 @@ impl PathPattern {
 
     fn covers(&self, other: &PathPattern) -> bool {
         match (self, other) {
-            (_, PathPattern::Exact(path)) => self.matches(path),
+            (_, PathPattern::Exact(path)) => self.matches_decoded(path),
             (PathPattern::Exact(_), PathPattern::Prefix(_)) => false,
             (PathPattern::Prefix(mine), PathPattern::Prefix(theirs)) => is_at_or_below(theirs, mine),
         }
@@ -170,6 +177,11 @@ impl std::fmt::Display for PathPattern {
             PathPattern::Prefix(base) => write!(f, "{base}/*"),
         }
     }
+}
+
+/// Escapes undone. The path of a request holds none whose meaning would change by that (`%2F`, `%25`); see `inbound/target.rs`.
+fn decoded(path: &str) -> Cow<'_, str> {
+    percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or(Cow::Borrowed(path))
 }
 
 fn is_at_or_below(path: &str, base: &str) -> bool {
@@ -230,6 +242,14 @@ mod tests {
     #[test]
     fn a_slash_and_star_match_everything_even_the_asterisk_of_options() {
         assert_eq!(["/", "/a", "*"].map(|p| path("/*").matches(p)), [true, true, true]);
+    }
+
+    #[test]
+    fn an_escape_and_what_it_stands_for_are_the_same() {
+        let seen = [("/admin/*", "/%61dmin/x"), ("/a,b", "/a%2Cb"), ("/你/*", "/%E4%BD%A0"), ("/a%20b", "/a%20b"), ("/%7Ex", "/~x")];
+
+        assert_eq!(seen.map(|(pattern, asked)| path(pattern).matches(asked)), [true; 5]);
+        assert!(path("/%61").covers(&path("/a")));
     }
 
     #[test]

@@ -9,12 +9,21 @@ const client = await MongoClient.connect(MONGODB_URI);
 const store = MongoStore.create({ client, dbName: DATABASE, collectionName: COLLECTION });
 
 const app = express();
+// Before the sessions: the test asks who waits at `/hold`, and lets them go on.
+const held = [];
+app.get("/held", (_, response) => response.json(held.length));
+app.get("/release", (_, response) => response.json(held.splice(0).map((go) => go()).length));
 app.use(session({ secret: SESSION_SECRET, resave: false, saveUninitialized: false, store, cookie: { maxAge: 14 * 86400 * 1000 } }));
 const tell = (request, response) => {
   const { cookie, ...data } = request.session ?? {};
   response.json({ id: request.sessionID, data });
 };
 app.get("/set", (request, response) => {
+  Object.assign(request.session, request.query);
+  tell(request, response);
+});
+app.get("/hold", async (request, response) => {
+  await new Promise((go) => held.push(go));
   Object.assign(request.session, request.query);
   tell(request, response);
 });

@@ -1,0 +1,199 @@
+//! What a request costs MongoDB, counted by the server's own profiler.
+mod support;
+
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use support::{App, Browser, Cloakroom, Mongod};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const START: &str = "/set?json=%7B%22a%22:1%7D";
+
+struct Scene {
+    mongod: Mongod,
+    _app: App,
+    proxy: Cloakroom,
+    database: Database,
+}
+
+/// Operations on the sessions by kind: `query`, `insert`, `update`, `remove`.
+type Costs = BTreeMap<String, u64>;
+
+fn costs<const N: usize>(expected: [(&str, u64); N]) -> Costs {
+    expected.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+}
+
+impl Scene {
+    async fn start(session: &str) -> Self {
+        let (mongod, app) = (Mongod::start().await, App::start().await);
+        let proxy = Cloakroom::start(&format!(
+            "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"20s\"\nwrite_timeout = \"20s\"\n\
+             [session]\nsecrets = \"hex:{}\"\n{session}\n[[routes]]\nupstream = \"{}\"\nwrite = \"all\"\nlogin = true\n",
+            mongod.uri(),
+            "5a".repeat(32),
+            app.url()
+        ))
+        .await;
+        let database = mongod.client().await.database("cloakroom");
+        Scene { mongod, _app: app, proxy, database }
+    }
+
+    async fn visitor(&self) -> Browser {
+        let mut browser = Browser::new(self.proxy.addr());
+        browser.get(START).await;
+        assert!(browser.cookie("cloakroom").is_some(), "a session began");
+        browser
+    }
+
+    /// From now on every operation is written down.
+    async fn count(&self) {
+        self.database.run_command(doc! { "profile": 2 }).await.expect("profiling");
+    }
+
+    /// What was written down. The proxy is stopped first: it leaves when its last touch has reached the store.
+    async fn counted(mut self) -> Costs {
+        self.proxy.stop().await;
+        self.database.run_command(doc! { "profile": 0 }).await.expect("no profiling");
+        let kinds = ["query", "getmore", "insert", "update", "remove"];
+        let mut found = Costs::new();
+        let filter = doc! { "ns": "cloakroom.sessions", "op": { "$in": kinds.to_vec() } };
+        let mut cursor = self.database.collection::<Document>("system.profile").find(filter).await.expect("a profile");
+        while cursor.advance().await.expect("the next") {
+            *found.entry(cursor.current().get_str("op").expect("a kind").to_owned()).or_default() += 1;
+        }
+        found
+    }
+}
+
+#[tokio::test]
+async fn a_known_session_costs_one_read_and_no_write() {
+    let scene = Scene::start("").await;
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    for _ in 0..3 {
+        assert_eq!(browser.get("/").await.received("X-Session-A"), ["1"]);
+    }
+
+    assert_eq!(scene.counted().await, costs([("query", 3)]));
+}
+
+#[tokio::test]
+async fn a_touch_that_is_due_costs_one_write_more() {
+    let scene = Scene::start("touch_after = \"0s\"").await;
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    browser.get("/").await;
+
+    assert_eq!(scene.counted().await, costs([("query", 1), ("update", 1)]));
+}
+
+#[tokio::test]
+async fn a_stranger_costs_nothing() {
+    let scene = Scene::start("").await;
+    scene.count().await;
+
+    assert_eq!(Browser::new(scene.proxy.addr()).get("/").await.status, 200);
+
+    assert_eq!(scene.counted().await, costs([]));
+}
+
+#[tokio::test]
+async fn a_forged_cookie_costs_nothing() {
+    let scene = Scene::start("").await;
+    let mut browser = scene.visitor().await;
+    let (_, value) = &mut browser.jar[0];
+    let (id, signature) = value.rsplit_once('.').expect("a signature");
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    *value = format!("{id}.{other}{}", &signature[1..]);
+    scene.count().await;
+
+    let page = browser.get("/").await;
+
+    assert_eq!((page.status, page.received("X-Session-Handle")), (200, vec![]));
+    assert_eq!(scene.counted().await, costs([]));
+}
+
+#[tokio::test]
+async fn of_many_rightly_signed_cookies_four_cost_a_read() {
+    let scene = Scene::start("").await;
+    let mut hoarder = Browser::new(scene.proxy.addr());
+    for _ in 0..6 {
+        hoarder.jar.extend(scene.visitor().await.jar);
+    }
+    scene.database.collection::<Document>("sessions").delete_many(doc! {}).await.expect("deleted");
+    scene.count().await;
+
+    assert_eq!(hoarder.get("/").await.status, 200);
+
+    assert_eq!(scene.counted().await, costs([("query", 4)]));
+}
+
+#[tokio::test]
+async fn a_new_session_costs_one_insert() {
+    let scene = Scene::start("").await;
+    scene.count().await;
+
+    scene.visitor().await;
+
+    assert_eq!(scene.counted().await, costs([("insert", 1)]));
+}
+
+#[tokio::test]
+async fn a_change_costs_one_read_and_one_write() {
+    let scene = Scene::start("").await;
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    browser.get("/set?json=%7B%22a%22:2%7D").await;
+
+    assert_eq!(scene.counted().await, costs([("query", 1), ("update", 1)]));
+}
+
+#[tokio::test]
+async fn a_change_that_changes_nothing_costs_no_write() {
+    let scene = Scene::start("").await;
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    browser.get(START).await;
+
+    assert_eq!(scene.counted().await, costs([("query", 1)]));
+}
+
+#[tokio::test]
+async fn parallel_first_loads_are_one_read() {
+    let scene = Scene::start("").await;
+    let browser = scene.visitor().await;
+    scene.count().await;
+    scene.mongod.stop_signal();
+
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        waiting.push(asked(scene.proxy.addr(), &browser).await);
+    }
+    // What comes after them has been to the app and back: they have all been read by now and wait for the frozen store.
+    for _ in 0..20 {
+        assert_eq!(Browser::new(scene.proxy.addr()).get("/").await.status, 200);
+    }
+    scene.mongod.cont_signal();
+    for mut stream in waiting {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.to_ascii_lowercase().contains("x-session-a"), "{answer}");
+    }
+
+    assert_eq!(scene.counted().await, costs([("query", 1)]));
+}
+
+/// A connection on which the visitor has asked and that has not been answered.
+async fn asked(proxy: SocketAddr, browser: &Browser) -> TcpStream {
+    let mut stream = TcpStream::connect(proxy).await.expect("a connection");
+    let cookie = browser.cookie("cloakroom").expect("a cookie");
+    let request = format!("GET / HTTP/1.1\r\nHost: {proxy}\r\nCookie: cloakroom={cookie}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    stream
+}
