@@ -267,6 +267,11 @@ async fn a_session_that_was_logged_out_while_the_store_is_frozen_is_refused_at_o
     let mut copy = browser.clone();
 
     mongod.stop_signal();
+    // The signal takes effect a moment later.
+    let began = Instant::now();
+    while copy.get("/echo").await.status != 503 {
+        assert!(began.elapsed() < SLACK, "it does not freeze");
+    }
     let answer = browser.send("POST", "/.cloakroom/logout", &[("Sec-Fetch-Site", "same-origin")], b"").await;
     let while_frozen = copy.get("/echo").await;
     mongod.cont_signal();
