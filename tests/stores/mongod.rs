@@ -76,6 +76,18 @@ impl Mongod {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.pid.to_string()]).status().unwrap();
         assert!(sent.success());
+        while name == "STOP" && !self.stands_still() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether every thread is stopped: the signal returns before they are.
+    fn stands_still(&self) -> bool {
+        let stands = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap().flatten().all(stands)
     }
 
     pub fn uri(&self) -> String {

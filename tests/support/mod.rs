@@ -36,6 +36,17 @@ pub fn signal(pid: u32, name: &str) {
     assert!(done.success(), "could not send SIG{name} to {pid}");
 }
 
+/// Waits until every thread of a stopped process stands still: the signal returns before they do.
+pub fn wait_until_frozen(pid: u32) {
+    let stands = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    };
+    while !std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten().all(stands) {
+        std::thread::yield_now();
+    }
+}
+
 /// Where the first `needle` begins.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|w| w == needle)

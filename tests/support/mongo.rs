@@ -65,6 +65,7 @@ impl Mongod {
     /// Freezes it: connections stay open and nothing answers.
     pub fn stop_signal(&self) {
         signal(self.child.id(), "STOP");
+        super::wait_until_frozen(self.child.id());
     }
 
     pub fn cont_signal(&self) {
