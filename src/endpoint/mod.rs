@@ -1,7 +1,7 @@
 //! Our own pages, all under `/.cloakroom/`. The app never sees these paths.
 
 mod logout;
-mod return_to;
+pub mod return_to;
 mod status;
 
 pub use return_to::ReturnTo;
