@@ -110,7 +110,9 @@ async fn an_http_1_0_client_gets_no_chunks_and_its_connection_closes() {
         let request = connection.head().await.to_lowercase();
 
         connection.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await;
-        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n").await;
+        connection
+            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
+            .await;
         let answer = visitor.rest().await;
 
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
@@ -162,7 +164,8 @@ async fn a_prefix_is_stripped_in_every_spelling_that_its_route_matches() {
     let route = |path: &str, prefix: &str| {
         format!("[[routes]]\nmatch = {{ path = \"{path}\" }}\nupstream = \"{}\"\nstrip_prefix = \"{prefix}\"\n", app.url())
     };
-    let routes = [route("/admin/*", "/admin"), route("/a,b/*", "/a,b"), route("/你/*", "/你"), route("/x/y/*", "/x"), route("/*", "/%E5%A5%BD")];
+    let routes =
+        [route("/admin/*", "/admin"), route("/a,b/*", "/a,b"), route("/你/*", "/你"), route("/x/y/*", "/x"), route("/*", "/%E5%A5%BD")];
     let proxy = Cloakroom::start(&format!("[store]\nkind = \"memory\"\n{}", routes.concat())).await;
 
     for (asked, sent, prefix) in [
@@ -171,7 +174,7 @@ async fn a_prefix_is_stripped_in_every_spelling_that_its_route_matches() {
         ("/admin?q=/admin", "/?q=/admin", Some("/admin")),
         ("/%61dmin/x/echo", "/x/echo", Some("/admin")),
         ("/a,b/echo", "/echo", Some("/a,b")),
-        ("/a%2cb/%2C", "/%2C", Some("/a,b")),
+        ("/a%2cb/%2C", "/%2C", Some("/a%2Cb")),
         ("/%e4%bd%a0/%e4%bd%a0", "/%E4%BD%A0", Some("/%E4%BD%A0")),
         ("/x/y/z", "/y/z", Some("/x")),
         ("/%E5%A5%BD/z", "/z", Some("/%E5%A5%BD")),

@@ -18,7 +18,6 @@ use cloakroom::session::keyring::Keyring;
 use cloakroom::session::lifecycle::{Lifecycle, Rolling};
 use cloakroom::session::sessions::{Keep, Options, PerScheme, Unset};
 use cloakroom::session::store::MemoryStore;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -112,7 +111,13 @@ fn route() -> Arc<Route> {
         timeout: Timeouts { connect: MINUTE, read: MINUTE, idle_websocket: MINUTE },
         max_body: None,
         when_down: WhenDown::Unavailable,
-        headers: HeaderSettings { fields: Fields::All, encoding: Encoding::Percent, max_bytes: 8192, overflow: Overflow::Drop, set: vec![] },
+        headers: HeaderSettings {
+            fields: Fields::All,
+            encoding: Encoding::Percent,
+            max_bytes: 8192,
+            overflow: Overflow::Drop,
+            set: vec![],
+        },
     })
 }
 

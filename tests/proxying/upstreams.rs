@@ -44,9 +44,7 @@ async fn pooled(app: &RawApp, proxy: &Cloakroom) -> (Raw, Raw) {
 async fn an_idempotent_request_on_a_connection_that_dies_is_sent_again_whole() {
     let app = RawApp::start().await;
     let proxy = proxy(&app.url(), "").await;
-    for request in
-        ["GET /second HTTP/1.1\r\nHost: a\r\n\r\n", "PUT /second HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nwhole"]
-    {
+    for request in ["GET /second HTTP/1.1\r\nHost: a\r\n\r\n", "PUT /second HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nwhole"] {
         let (mut visitor, mut dying) = pooled(&app, &proxy).await;
 
         visitor.send(request).await;

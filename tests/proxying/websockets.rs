@@ -47,7 +47,9 @@ async fn a_refusal_of_the_app_is_relayed_with_its_body_and_its_wishes() {
         let mut connection = app.accept().await;
         connection.head().await;
         connection
-            .send(format!("HTTP/1.1 426 Upgrade Required\r\n{framing}\r\nX-Session-Set: {{\"a\":1}}\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n{body}"))
+            .send(format!(
+                "HTTP/1.1 426 Upgrade Required\r\n{framing}\r\nX-Session-Set: {{\"a\":1}}\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n{body}"
+            ))
             .await;
 
         let head = visitor.head().await;
@@ -134,7 +136,12 @@ async fn a_websocket_on_which_nobody_speaks_is_closed() {
 /// Every way in which a session ends through this proxy.
 #[tokio::test]
 async fn a_websocket_ends_with_its_session_however_that_ends() {
-    let (_app, proxy) = echo("login = true\n[session]\nuser_from = \"userinfo\"\n").await;
+    let app = App::start().await;
+    let toml = format!(
+        "[store]\nkind = \"memory\"\n[session]\nuser_from = \"userinfo\"\n[[routes]]\nupstream = \"{}\"\nlogin = true\nwrite = [\"userinfo\"]\n",
+        app.url()
+    );
+    let proxy = Cloakroom::start(&toml).await;
     for end in [
         "/end?what=this",
         "/end?what=all",

@@ -98,7 +98,8 @@ impl Raw {
                 self.buffer.extend(&chunk[..count]);
             }
         };
-        timeout(PROMPTLY, all).await.unwrap_or_else(|_| panic!("it is still open"));
+        let closed = timeout(PROMPTLY, all).await;
+        assert!(closed.is_ok(), "it is still open after {:?}", latin1(&self.buffer));
         latin1(&std::mem::take(&mut self.buffer))
     }
 
