@@ -137,6 +137,12 @@ impl Edge {
         if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
             return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
         }
+        if let Visitor::Known(session) = &visit.visitor
+            && changes.is_empty()
+            && self.sessions.is_at_rest(session, visit.route.touch)
+        {
+            return Ok(Departure { set_cookie: None, is_private: true, event: Event::Resumed });
+        }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
         let secure = visit.inbound.secure;

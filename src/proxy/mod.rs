@@ -303,7 +303,7 @@ impl ProxyHttp for Proxy {
     /// Understood or refused, then stripped: nothing of ours that a client sent is seen by anything that follows.
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         guard::busy();
-        downstream::set_timeouts(session, self.shared.limits.idle);
+        downstream::set_timeouts(session);
         match downstream::understand(session, self.edge(), self.shared.limits) {
             Ok(inbound) => {
                 downstream::strip_request(session, self.edge(), &inbound)?;
