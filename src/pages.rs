@@ -22,6 +22,10 @@ pub struct ErrorPage<'a> {
     pub lines: &'a [&'a str],
     /// Whether loading the same page again may help.
     pub retry: bool,
+    /// Who is signed in, where that is what is wrong.
+    pub user: Option<&'a str>,
+    /// What to do about it: a label and an address of this site.
+    pub way: Option<(&'a str, &'a str)>,
     /// The short number that the access log shows for this request.
     pub number: String,
     /// Time of day in UTC, such as `22:41:07`.
@@ -50,6 +54,8 @@ mod tests {
             title: "One moment, please",
             lines: &["You are not signed out."],
             retry,
+            user: None,
+            way: None,
             number: "8c1f04".into(),
             time: "22:41:07".into(),
         };
@@ -70,7 +76,16 @@ mod tests {
 
     #[test]
     fn no_page_needs_more_than_its_policy_allows() {
-        let error = ErrorPage { status: 404, title: "No", lines: &[], retry: true, number: String::new(), time: String::new() };
+        let error = ErrorPage {
+            status: 404,
+            title: "No",
+            lines: &[],
+            retry: true,
+            user: None,
+            way: None,
+            number: String::new(),
+            time: String::new(),
+        };
         let logout = LogoutPage { token: String::new(), return_to: "/".into(), user: None };
 
         for html in [error.render().unwrap(), logout.render().unwrap()] {

@@ -23,11 +23,28 @@ pub enum Rejection {
     NoRoute,
     /// No route for this host.
     Misdirected,
+    /// Not refused for good: the login page, and back.
+    SentToLogin {
+        /// A local address.
+        to: String,
+        too_old: bool,
+    },
     /// The route needs a user; why the session ended, if one did.
     NotSignedIn {
         lapse: Option<&'static str>,
+        way: WayIn,
+    },
+    /// The route needs a younger login than this user's.
+    LoginTooOld {
+        way: WayIn,
     },
     Forbidden,
+    /// Signed in, and not as somebody for whom the route is.
+    NotAllowed {
+        user: String,
+        /// Where they can change that.
+        logout: String,
+    },
     /// A form or a WebSocket of another site.
     CrossSite,
     StoreUnavailable,
@@ -42,6 +59,15 @@ pub enum Rejection {
     Defect,
 }
 
+/// How a visitor who must sign in gets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WayIn {
+    /// The login page with the way back, as a local address; `None`: there is none of ours.
+    pub login: Option<String>,
+    /// Something was sent that is lost, so the way back leads to the page where it was typed.
+    pub lost: bool,
+}
+
 /// What the visitor is told. Never a source, a path, a host or an id.
 struct Told {
     status: u16,
@@ -49,6 +75,8 @@ struct Told {
     lines: &'static [&'static str],
     reason: &'static str,
 }
+
+const LOST: &str = "Sign in, go back to the form, and send again what you typed there.";
 
 const fn told(status: u16, title: &'static str, lines: &'static [&'static str], reason: &'static str) -> Told {
     Told { status, title, lines, reason }
@@ -95,21 +123,53 @@ impl Rejection {
             Rejection::Misdirected => {
                 told(421, "That site is not here", &["The address names a site that is not served here."], "no-route-for-host")
             }
-            Rejection::NotSignedIn { lapse: Some("idle") } => told(
+            Rejection::SentToLogin { too_old: false, .. } => told(303, "Please sign in first", &[], "not-signed-in"),
+            Rejection::SentToLogin { too_old: true, .. } => told(303, "Please sign in again", &[], "login-too-old"),
+            Rejection::NotSignedIn { lapse: Some(_), way: WayIn { lost: true, .. } } => {
+                told(401, "Please sign in again", &["Your session had ended, so what you sent did not arrive.", LOST], "not-signed-in")
+            }
+            Rejection::NotSignedIn { way: WayIn { lost: true, .. }, .. } => {
+                told(401, "Please sign in first", &["You are not signed in, so what you sent did not arrive.", LOST], "not-signed-in")
+            }
+            Rejection::NotSignedIn { lapse: Some("idle"), .. } => told(
                 401,
                 "Please sign in again",
                 &["You were away for a while, so your session ended.", "Nothing is lost: sign in, and come back to this page."],
                 "not-signed-in",
             ),
-            Rejection::NotSignedIn { .. } => told(
+            Rejection::NotSignedIn { lapse: Some(_), .. } => told(
+                401,
+                "Please sign in again",
+                &["Your session has ended.", "Nothing is lost: sign in, and come back to this page."],
+                "not-signed-in",
+            ),
+            Rejection::NotSignedIn { lapse: None, .. } => told(
                 401,
                 "Please sign in first",
                 &["This page is for people who are signed in.", "Sign in, then come back to it."],
                 "not-signed-in",
             ),
+            Rejection::LoginTooOld { way: WayIn { lost: true, .. } } => told(
+                401,
+                "Please sign in again",
+                &["You signed in a while ago, and this needs a fresh login; what you sent did not arrive.", LOST],
+                "login-too-old",
+            ),
+            Rejection::LoginTooOld { .. } => told(
+                401,
+                "Please sign in again",
+                &["You signed in a while ago, and this page needs a fresh login.", "You stay signed in everywhere else."],
+                "login-too-old",
+            ),
             Rejection::Forbidden => {
                 told(403, "This page is not for you", &["You need to be signed in as somebody who may see it."], "forbidden")
             }
+            Rejection::NotAllowed { .. } => told(
+                403,
+                "This page is not for you",
+                &["You are signed in, but not as somebody who may see it.", "If you have another account, you can change to it."],
+                "not-allowed",
+            ),
             Rejection::CrossSite => told(
                 403,
                 "That came from another site",
@@ -176,12 +236,18 @@ impl Rejection {
     pub fn reply(&self, asker: Asker) -> Reply {
         let Told { status, title, lines, reason } = self.told();
         let retry = matches!(status, 408 | 502..=504) && *self != Rejection::LogoutUnconfirmed;
+        if let Rejection::SentToLogin { to, .. } = self {
+            return Reply::see_other(to);
+        }
         let mut reply = match asker {
-            Asker::Person => Reply::page(status, &ErrorPage { status, title, lines, retry, number: String::new(), time: String::new() }),
+            Asker::Person => {
+                let (user, way) = (self.user(), self.way());
+                Reply::page(status, &ErrorPage { status, title, lines, retry, user, way, number: String::new(), time: String::new() })
+            }
             Asker::Script => {
                 let mut problem = json!({ "status": status, "title": title, "reason": reason });
-                if let (Rejection::NotSignedIn { lapse: Some(lapse) }, Some(members)) = (self, problem.as_object_mut()) {
-                    members.insert("session".to_owned(), (*lapse).into());
+                if let Some(members) = problem.as_object_mut() {
+                    members.extend(self.members().into_iter().map(|(name, value)| (name.to_owned(), value.into())));
                 }
                 Reply::problem(status, &problem)
             }
@@ -191,6 +257,32 @@ impl Rejection {
         }
         reply
     }
+
+    /// Who is signed in, if that is what is wrong.
+    fn user(&self) -> Option<&str> {
+        if let Rejection::NotAllowed { user, .. } = self { Some(user) } else { None }
+    }
+
+    /// What to do about it: a label and a local address.
+    fn way(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Rejection::NotSignedIn { way, .. } | Rejection::LoginTooOld { way } => way.login.as_deref().map(|login| ("Sign in", login)),
+            Rejection::NotAllowed { logout, .. } => Some(("Change account", logout)),
+            _ => None,
+        }
+    }
+
+    /// What a script is told besides.
+    fn members(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Rejection::NotSignedIn { lapse, way } => {
+                lapse.map(|lapse| ("session", lapse)).into_iter().chain(way.login.as_deref().map(|login| ("login", login))).collect()
+            }
+            Rejection::LoginTooOld { way } => way.login.as_deref().map(|login| ("login", login)).into_iter().collect(),
+            Rejection::NotAllowed { user, logout } => vec![("user", user), ("logout", logout)],
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_person_gets_a_page_and_a_script_gets_json_and_neither_may_be_cached() {
-        let rejection = Rejection::NotSignedIn { lapse: Some("idle") };
+        let rejection = Rejection::NotSignedIn { lapse: Some("idle"), way: WayIn::default() };
         let (page, problem) = (rejection.reply(Asker::Person), rejection.reply(Asker::Script));
 
         for reply in [&page, &problem] {
@@ -210,6 +302,17 @@ mod tests {
         assert!(page.body.starts_with(b"<!doctype html>"));
         let problem: serde_json::Value = serde_json::from_slice(&problem.body).unwrap();
         assert_eq!((problem["reason"].as_str(), problem["session"].as_str()), (Some("not-signed-in"), Some("idle")));
+    }
+
+    #[test]
+    fn who_is_not_allowed_is_told_as_whom_and_how_to_change() {
+        let rejection = Rejection::NotAllowed { user: "<ada>".into(), logout: "/out?return_to=/a%3Fb".into() };
+        let (page, problem) = (rejection.reply(Asker::Person), rejection.reply(Asker::Script));
+
+        let page = String::from_utf8(page.body.to_vec()).unwrap();
+        assert!(page.contains("<bdi>&#60;ada&#62;</bdi>") && page.contains("href=\"/out?return_to=/a%3Fb\""), "{page}");
+        let problem: serde_json::Value = serde_json::from_slice(&problem.body).unwrap();
+        assert_eq!((problem["user"].as_str(), problem["reason"].as_str()), (Some("<ada>"), Some("not-allowed")));
     }
 
     #[test]

@@ -74,6 +74,12 @@ impl Reply {
         self
     }
 
+    /// With further `Set-Cookie` lines.
+    pub fn with_cookies(mut self, lines: &[HeaderValue]) -> Self {
+        self.headers.extend(lines.iter().map(|line| (SET_COOKIE, line.clone())));
+        self
+    }
+
     /// With what happened to the session, and which it was.
     pub fn with_event(mut self, event: Event, ended: Option<String>) -> Self {
         self.event = event;

@@ -41,7 +41,7 @@ pub async fn end(question: &Question<'_>) -> Reply {
         _ => Reply::see_other(return_to.as_str()),
     };
     // Removed even when the store is down: a browser that asked to leave must not stay signed in.
-    reply.with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
+    reply.with_cookies(question.ended_cookies).with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
 }
 
 /// What the form's token is bound to: this session, or none.

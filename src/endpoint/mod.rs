@@ -11,7 +11,7 @@ use crate::pages;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::session::{Sessions, Visitor};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 
 /// The largest form that we read, in bytes.
@@ -72,6 +72,8 @@ pub struct Question<'a> {
     pub form: &'a [u8],
     pub visitor: Visitor,
     pub sessions: &'a Arc<Sessions>,
+    /// Expire the apps' cookies: for the answer that ends a session, or that signs somebody else in.
+    pub ended_cookies: &'a [HeaderValue],
     /// Fields of the data that a page's own script may read.
     pub exposed: &'a [String],
 }
