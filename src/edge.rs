@@ -6,6 +6,7 @@ use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
 use crate::header::response::{self, Wishes};
 use crate::inbound::{Inbound, Malformed, Site};
+use crate::pages::{Language, Look, Manner};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
@@ -23,6 +24,8 @@ pub struct Edge {
     pub(crate) reserved: Reserved,
     /// Cookie names that are ours: never to the app, never from it.
     pub(crate) our_cookies: Vec<String>,
+    /// How our own pages look.
+    look: Look,
     /// Fields that `/.cloakroom/session` may show.
     exposed: Vec<String>,
     routes: Routes,
@@ -80,7 +83,13 @@ impl Edge {
         if !our_cookies.iter().any(|name| name == sessions.cookie_name()) {
             our_cookies.push(sessions.cookie_name().to_owned());
         }
-        Edge { sessions, site, reserved, our_cookies, exposed, routes, dressers, protected }
+        let look = Look::plain().clone();
+        Edge { sessions, site, reserved, our_cookies, look, exposed, routes, dressers, protected }
+    }
+
+    /// How our pages speak to whoever sent these headers.
+    pub fn manner(&self, headers: &HeaderMap) -> Manner<'_> {
+        Manner::new(&self.look, Language::of(headers))
     }
 
     /// Reads a request's head into types.
@@ -124,7 +133,8 @@ impl Edge {
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
         let visitor =
             if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
-        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, exposed: &self.exposed };
+        let manner = self.manner(headers);
+        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, exposed: &self.exposed, manner };
         endpoint::answer(endpoint, &question).await
     }
 
