@@ -26,6 +26,7 @@ fn load_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("proxy.toml"), text).unwrap();
     std::fs::write(directory.path().join("key"), format!("{KEY}\n")).unwrap();
+    std::fs::write(directory.path().join("logo.svg"), "<svg/>").unwrap();
     config::load(&directory.path().join("proxy.toml"), env)
 }
 
@@ -120,6 +121,7 @@ fn the_smallest_file_has_all_defaults() {
         cookie,
     };
     assert_eq!(config.session, session);
+    assert_eq!(config.login, None);
     assert_eq!(config.cookie_name(), "cloakroom");
     let url = "http://127.0.0.1:3000".to_owned();
     let app = UpstreamServer { host: "127.0.0.1".to_owned(), port: 3000 };
@@ -287,7 +289,6 @@ fn a_route_overrides_the_headers_key_by_key() {
 fn keys_of_a_later_version_are_recognised_and_refused() {
     let keys = [
         ("[tls.main]", "1:2: `[tls]` is not available in this version"),
-        ("[login]", "1:2: `[login]` is not available in this version"),
         ("server.listen = [{ addr = \"[::]:80\", tls = \"a\" }]", "1:44: `tls` is not available in this version"),
         ("store.cache = {}", "1:7: `store.cache` is not available in this version"),
         ("upstreams.a = { servers = [\"a:1\"], health = {} }", "1:36: `health` is not available in this version"),
