@@ -7,6 +7,7 @@ use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
 use crate::header::response::{self, Wishes};
 use crate::inbound::{Inbound, Malformed, Site};
+use crate::pages::{Language, Look, Manner};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
@@ -24,6 +25,8 @@ pub struct Edge {
     pub(crate) reserved: Reserved,
     /// Cookie names that are ours: never to the app, never from it.
     pub(crate) our_cookies: Vec<String>,
+    /// How our own pages look.
+    look: Look,
     policy: Policy,
     dressers: HashMap<String, Dresser>,
 }
@@ -94,7 +97,13 @@ impl Edge {
         if !our_cookies.iter().any(|name| name == sessions.cookie_name()) {
             our_cookies.push(sessions.cookie_name().to_owned());
         }
-        Edge { sessions, site, reserved, our_cookies, policy, dressers }
+        let look = Look::plain().clone();
+        Edge { sessions, site, reserved, our_cookies, look, policy, dressers }
+    }
+
+    /// How our pages speak to whoever sent these headers.
+    pub fn manner(&self, headers: &HeaderMap) -> Manner<'_> {
+        Manner::new(&self.look, Language::of(headers))
     }
 
     /// Reads a request's head into types.
@@ -132,8 +141,8 @@ impl Edge {
         let visitor =
             if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
         let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
-        let ended_cookies = &ended_cookies;
-        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, ended_cookies, exposed: &self.policy.exposed };
+        let (ended_cookies, exposed, manner) = (&ended_cookies, &self.policy.exposed, self.manner(headers));
+        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, ended_cookies, exposed, manner };
         endpoint::answer(endpoint, &question).await
     }
 

@@ -347,7 +347,8 @@ impl ProxyHttp for Proxy {
             if session.response_written().is_none_or(|head| head.status.is_informational()) {
                 status = rejection.status();
                 let asker = exchange.asker();
-                let mut reply = rejection.reply(asker);
+                let manner = self.edge().manner(&session.req_header().headers);
+                let mut reply = rejection.reply(asker, manner);
                 reply.headers.extend(exchange.refusal_cookies.drain(..).map(|cookie| (http::header::SET_COOKIE, cookie)));
                 session.set_keepalive(None);
                 // The client may have left: then there is nobody to tell.
