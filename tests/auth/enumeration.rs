@@ -57,26 +57,28 @@ async fn known_unknown_and_disabled_names_take_the_same_time() {
 async fn where_old_and_new_hashes_are_mixed_unknown_names_look_like_either() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".htpasswd");
-    std::fs::write(&path, format!("a:{}\nb:{}\n", bcrypt::hash("x", 4).unwrap(), hash_of("x", VISIBLE))).unwrap();
+    std::fs::write(&path, format!("a:{}\nb:{}\n", bcrypt::hash("x", 4).unwrap(), hash_of("x", Strength { memory: 16 << 10, ..VISIBLE })))
+        .unwrap();
     let gate = Gate::over(vec![SourceSettings::File(path)], UNLIMITED).await;
+    // The shortest of a few: load makes times longer, never shorter.
     let time = async |name: &str| {
-        let mut times = Vec::new();
-        for _ in 0..9 {
+        let mut shortest = Duration::MAX;
+        for _ in 0..4 {
             let start = Instant::now();
             assert_eq!(gate.check(name, "wrong").await, Answer::Refused);
-            times.push(start.elapsed());
+            shortest = shortest.min(start.elapsed());
         }
-        times.sort();
-        times[4]
+        shortest
     };
     let (quick, slow) = (time("a").await, time("b").await);
     let middle = (quick + slow) / 2;
 
     let mut slow_ones = 0;
-    for number in 0..40 {
+    for number in 0..24 {
         slow_ones += usize::from(time(&format!("nobody{number}")).await > middle);
     }
 
     assert!(quick * 2 < slow, "bcrypt of 4 rounds {quick:?}, argon2id {slow:?}");
-    assert!((8..=32).contains(&slow_ones), "{slow_ones} of 40 names that nobody has look like argon2id");
+    // Fair coins fall outside once in ten thousand runs.
+    assert!((3..=21).contains(&slow_ones), "{slow_ones} of 24 names that nobody has look like argon2id");
 }
