@@ -132,7 +132,7 @@ fn human(length: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
+pub(super) async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
     let mut secrets = config.session.secrets.clone();
     let limits = EmbeddedLimits { read: config.store.read_timeout, write: config.store.write_timeout };
     let store: Arc<dyn SessionStore> = match &config.store.kind {
