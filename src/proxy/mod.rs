@@ -363,6 +363,10 @@ impl ProxyHttp for Proxy {
 
     /// Undressed, committed, and only then on its way: what the visitor is told is stored.
     async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
+        if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            // Whoever asks for another protocol goes through a tunnel; nobody asked here.
+            return exchange.refuse(Rejection::UpstreamMalformed);
+        }
         self.undress(exchange, head).await?;
         downstream::suit_version(session, head);
         Ok(())
