@@ -19,7 +19,7 @@ use crate::session::lifecycle::Lifecycle;
 use crate::session::sessions::{Keep, Options, PerScheme};
 use crate::session::store::embedded::{Limits as EmbeddedLimits, secret_beside};
 use crate::session::store::mongo::MongoSettings;
-use crate::session::store::{EmbeddedStore, MemoryStore, MongoStore, SessionStore};
+use crate::session::store::{CachedStore, EmbeddedStore, MemoryStore, MongoStore, SessionStore};
 use crate::telemetry;
 use std::io::Write as _;
 use std::path::Path;
@@ -165,7 +165,14 @@ async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secre
         }
         StoreKind::Mongo(mongo) => Arc::new(MongoStore::connect(mongo_settings(config, mongo)).await?),
     };
-    Ok((store, secrets))
+    Ok((cached(config, store), secrets))
+}
+
+fn cached(config: &Config, store: Arc<dyn SessionStore>) -> Arc<dyn SessionStore> {
+    match &config.store.cache {
+        Some(settings) => Arc::new(CachedStore::new(store, settings.clone(), Arc::new(SystemClock))),
+        None => store,
+    }
 }
 
 fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {

@@ -38,7 +38,9 @@ fn the_shipped_files_mongodb_keys_are_right() {
 fn the_shipped_file_names_every_key() {
     let bogus = "qqqqqqqqqqqq = 1";
     let mut texts = vec![format!("{ROUTE}{bogus}")];
-    for section in ["server", "server.limits", "admin", "store", "session", "session.cookie", "headers", "upstreams.web", "log"] {
+    for section in
+        ["server", "server.limits", "admin", "store", "store.cache", "session", "session.cookie", "headers", "upstreams.web", "log"]
+    {
         texts.push(format!("{ROUTE}[{section}]\n{bogus}"));
     }
     for text in texts {
