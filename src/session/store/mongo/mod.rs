@@ -2,13 +2,15 @@
 //!
 //! **A driver future is never dropped.** A dropped one leaves a dead entry in the driver's pool queue; enough of them turn a freeze of
 //! three seconds into an outage without end. So each operation runs to its end in a task that owns a permit, and only the wait for
-//! that task is bounded.
+//! that task is bounded. The permits also bound how many operations are under way.
 
 mod document;
 mod errors;
 mod indexes;
+mod stream;
 mod values;
 
+use super::cached::Shelf;
 use super::{Applied, Found, Operation, SessionStore, StoreError, Touch, Updated, Version};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -77,6 +79,8 @@ pub struct MongoStore {
 
 struct Shared {
     settings: MongoSettings,
+    /// Connections that the driver may open: one for each permit, and one for the change stream.
+    connections: u32,
     collection: OnceCell<Collection<RawDocumentBuf>>,
 }
 
@@ -98,10 +102,15 @@ impl MongoStore {
             permits: Arc::new(Semaphore::new(pool as usize)),
             codec,
             hosts: hosts(&address.host_info),
-            shared: Arc::new(Shared { settings, collection: OnceCell::new() }),
+            shared: Arc::new(Shared { settings, connections: pool.saturating_add(1), collection: OnceCell::new() }),
         };
         indexes::keep_trying(Arc::downgrade(&store.shared));
         Ok(store)
+    }
+
+    /// From now on tells the cache what anybody writes, as long as both exist.
+    pub fn follow_changes(&self, shelf: &Arc<Shelf>) {
+        self.runtime.spawn(stream::follow(Arc::downgrade(&self.shared), Arc::downgrade(shelf)));
     }
 
     /// Runs one operation in a task of its own; waits for it no longer than its limit.
@@ -164,7 +173,8 @@ impl Shared {
     async fn collection(&self) -> mongodb::error::Result<Collection<RawDocumentBuf>> {
         let made = self.collection.get_or_try_init(|| async {
             let uri = String::from_utf8_lossy(self.settings.uri.expose_secret()).into_owned();
-            let client = Client::with_options(with_defaults(ClientOptions::parse(uri).await?))?;
+            let options = with_defaults(ClientOptions::parse(uri).await?, &self.settings, self.connections);
+            let client = Client::with_options(options)?;
             Ok(client.database(&self.settings.database).collection(&self.settings.collection))
         });
         made.await.cloned()
@@ -193,14 +203,15 @@ fn check(address: &ConnectionString) -> Result<(), MongoSetupError> {
     }
 }
 
-/// Measured defaults where the address says nothing: failures are noticed within about a second.
-fn with_defaults(mut options: ClientOptions) -> ClientOptions {
+/// Measured defaults where the address says nothing: failures are noticed within about a second, and while there is no primary an
+/// operation waits for the next one as long as its own limit lets it. The driver then tries it once more by itself.
+fn with_defaults(mut options: ClientOptions, settings: &MongoSettings, connections: u32) -> ClientOptions {
     let second = Some(Duration::from_secs(1));
     options.app_name = options.app_name.or_else(|| Some("cloakroom".to_owned()));
-    options.server_selection_timeout = options.server_selection_timeout.or(second);
+    options.server_selection_timeout = options.server_selection_timeout.or(Some(settings.read_timeout.max(settings.write_timeout)));
     options.connect_timeout = options.connect_timeout.or(second);
     options.heartbeat_freq = options.heartbeat_freq.or(second);
-    options.max_pool_size = options.max_pool_size.or(Some(POOL));
+    options.max_pool_size = Some(connections);
     options.max_connecting = options.max_connecting.or(Some(8));
     options.max_idle_time = options.max_idle_time.or(Some(Duration::from_secs(300)));
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
