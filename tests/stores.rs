@@ -4,6 +4,8 @@
 mod cached;
 #[path = "stores/embedded.rs"]
 mod embedded_only;
+#[path = "stores/guard.rs"]
+mod guard;
 #[path = "stores/mongo_document.rs"]
 mod mongo_documents;
 #[path = "stores/mongo_fault.rs"]
