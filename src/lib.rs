@@ -1,6 +1,7 @@
 //! Cloakroom: a reverse proxy that adds sessions in front of unmodified apps. `src/README.md` is the tour.
 
 pub mod access;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;

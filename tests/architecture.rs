@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 7] = [
     &["clock", "random", "secret"],
     &["session", "route", "inbound", "rejection", "reply", "telemetry", "pages"],
-    &["header"],
+    &["auth", "header"],
     &["endpoint", "access"],
     &["edge"],
     &["proxy", "config"],

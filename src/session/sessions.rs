@@ -187,6 +187,11 @@ impl Sessions {
         &self.options.attributes.plain.path
     }
 
+    /// The cookie's `Domain`; `None`: this host only.
+    pub fn cookie_domain(&self) -> Option<&str> {
+        self.options.attributes.plain.domain.as_deref()
+    }
+
     /// Whether our cookie may travel on this kind of request at all: a `Secure` one does not on plain HTTP.
     pub fn cookie_is_possible(&self, secure: bool) -> bool {
         secure || !self.options.attributes.plain.secure
