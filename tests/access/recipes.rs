@@ -1,0 +1,1 @@
+//! The README's recipes for apps that take the user's name from a header.
