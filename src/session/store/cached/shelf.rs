@@ -5,11 +5,11 @@
 
 use super::super::health::CacheHealth;
 use super::super::{Found, Version};
+use super::CacheSettings;
 use super::news::{Change, News};
 use super::stream::Stream;
 use super::ticket::{Purging, Reading, Ticket, Writing};
 use super::weight::Scale;
-use super::CacheSettings;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::session::data::Data;
 use crate::session::id::{Handle, SessionKey};
