@@ -10,7 +10,7 @@ async fn wanted(target: &str) -> Option<String> {
     let to = met.header("location").expect("a redirect").to_owned();
     let query = to.strip_prefix("/login").expect("the login page").strip_prefix('?')?;
     let mut pairs = form_urlencoded::parse(query.as_bytes());
-    assert_eq!(pairs.clone().count(), 1, "{to}");
+    assert_eq!(pairs.count(), 1, "{to}");
     pairs.find(|(name, _)| name == "return_to").map(|(_, value)| value.into_owned())
 }
 
