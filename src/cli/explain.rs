@@ -166,7 +166,7 @@ fn routes(text: &mut String, config: &Config, host: &str, path: &str, method: &s
         let pattern = &route.pattern;
         let why = if !pattern.matches_host(host) {
             "no: it is for another host"
-        } else if !pattern.path.matches(path) {
+        } else if !route.matches_path(path) {
             "no: it is for another path"
         } else if !pattern.matches_method(method) {
             "no: it is for other methods"

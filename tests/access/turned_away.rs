@@ -156,3 +156,16 @@ async fn the_reason_why_a_session_ended_is_told() {
     assert!(page.short() == "401 page" && page.text().contains("You were away for a while"), "{}", page.text());
     assert_eq!(bench.ask("GET", "/a", &[SCRIPT]).await.json()["session"], "idle");
 }
+
+#[tokio::test]
+async fn no_spelling_of_a_guarded_path_gets_past_it_to_a_wider_route() {
+    let bench = Bench::new(&format!(
+        "[[routes]]\nmatch = {{ path = \"/admin/*\" }}\nupstream = \"http://127.0.0.1:1\"\nsession = \"required\"\n[[routes]]\nupstream = \"http://127.0.0.1:1\"\n{LOGIN}"
+    ));
+    for path in ["/admin", "/admin/x", "/ADMIN/x", "/Admin/X", "/%41dmin/x", "/aDMIN/"] {
+        assert!(!bench.get(path).await.passed(), "{path}");
+    }
+    for path in ["/", "/administrator", "/Administrator"] {
+        assert!(bench.get(path).await.passed(), "{path}");
+    }
+}

@@ -63,6 +63,7 @@ async fn a_form_that_meets_no_session_leads_through_the_login_back_to_the_form()
 async fn only_a_page_of_this_site_is_taken_for_the_form() {
     for referer in [
         "https://evil.example.com/orders",
+        "http://bpp.example.com/orders",
         "http://app.example.com.evil.com/orders",
         "http://app.example.com:81/orders",
         "https://app.example.com/orders",
