@@ -7,6 +7,7 @@ mod login;
 mod notes;
 mod reader;
 mod report;
+mod require;
 mod routes;
 mod secrets;
 mod server;
@@ -81,7 +82,11 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     if report.errors() > 0 { Err(report) } else { Ok((config, report)) }
 }
 
+/// The tables of the file.
+const TABLES: [&str; 10] = ["server", "tls", "admin", "store", "session", "login", "headers", "upstreams", "routes", "log"];
+
 fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
+    root.forgive_titles(&TABLES);
     root.unavailable("tls", "[tls]");
     let server = server::read(root.section("server", "`[server]`"));
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
@@ -90,8 +95,15 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     let login = login::read(root.section("login", "`[login]`"));
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
-    let around = routes::Surroundings { headers: &headers, when_down: store.when_down, upstreams: &mut upstreams };
+    let around = routes::Surroundings {
+        headers: &headers,
+        when_down: store.when_down,
+        has_login: login.is_some(),
+        cookie_name: session.cookie.name_for(server.public_url.as_ref().is_some_and(|url| url.https)),
+        upstreams: &mut upstreams,
+    };
     let routes = routes::read(notes, root.take("routes"), around);
+    require::warn_if_nobody_signs_in(notes, &routes, login.is_some() || session.user_from.is_some());
     let log = log::read(root.section("log", "`[log]`"));
     root.finish();
     let in_routes = routes.iter().flat_map(|route| route.headers.set.iter());

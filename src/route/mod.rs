@@ -1,8 +1,10 @@
 //! Which app a request goes to, and what is allowed on the way. The first route that matches wins.
 
 mod pattern;
+mod require;
 
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, is_host_name};
+pub use require::{Require, Wanted};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ pub struct Route {
     pub session: SessionUse,
     /// What a visitor without a user is told where a session is required.
     pub unauthenticated: Unauthenticated,
+    /// What it asks of the user; `None`: any user will do. Only where a session is required.
+    pub require: Option<Require>,
     /// The name of an upstream, its URL, or `demo`.
     pub upstream: String,
     /// Which session fields the app may change.
@@ -29,6 +33,8 @@ pub struct Route {
     pub touch: bool,
     /// Other sites that may open WebSockets here: scheme, host and port in lower case, as browsers write `Origin`.
     pub origins: Vec<String>,
+    /// Cookies of the app that end with the session.
+    pub end_app_cookies: Vec<String>,
     /// Removed from the front of the path; begins with `/` and does not end with it.
     pub strip_prefix: Option<String>,
     /// Whether the app sees the visitor's `Host`.
@@ -50,6 +56,12 @@ impl Route {
         let (gone, rest) = pattern::split_prefix(path, self.strip_prefix.as_deref()?)?;
         Some((gone, if rest.is_empty() { "/" } else { rest }))
     }
+
+    /// Whether the path is this route's. A route that keeps visitors out takes it in any case of letters: to an app that does not tell
+    /// `/ADMIN` from `/admin`, they are one page, and a wider route further down must not open it.
+    pub fn matches_path(&self, path: &str) -> bool {
+        self.pattern.path.matches(path) || (self.session == SessionUse::Required && self.pattern.path.matches_in_any_case(path))
+    }
 }
 
 /// Whether a route's requests carry a session.
@@ -64,11 +76,15 @@ pub enum SessionUse {
     Required,
 }
 
-/// The answer to a visitor without a user on a required route.
+/// The answer to a visitor who must sign in on a required route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unauthenticated {
-    /// 401.
+    /// Pages are sent to the login page, scripts get 401; without a login page of ours everybody gets 401.
     #[default]
+    Auto,
+    /// Every GET and HEAD is sent to the login page, but for WebSockets.
+    Redirect,
+    /// 401.
     Unauthorized,
     /// 403.
     Forbidden,
@@ -186,7 +202,7 @@ impl Routes {
         let mut host_known = false;
         for route in self.0.iter().filter(|route| route.pattern.matches_host(host)) {
             host_known = true;
-            if route.pattern.path.matches(path) && route.pattern.matches_method(method) {
+            if route.matches_path(path) && route.pattern.matches_method(method) {
                 return Ok(route);
             }
         }
@@ -199,7 +215,7 @@ impl Routes {
     }
 
     fn allowed_methods(&self, host: &str, path: &str) -> BTreeSet<String> {
-        let fitting = self.0.iter().filter(|route| route.pattern.matches_host(host) && route.pattern.path.matches(path));
+        let fitting = self.0.iter().filter(|route| route.pattern.matches_host(host) && route.matches_path(path));
         fitting.filter_map(|route| route.pattern.methods.as_ref()).flatten().cloned().collect()
     }
 }
@@ -216,11 +232,13 @@ mod tests {
             pattern: Pattern { host, path: PathPattern::parse(path).unwrap(), methods },
             session: SessionUse::Optional,
             unauthenticated: Unauthenticated::Unauthorized,
+            require: None,
             upstream: "demo".to_owned(),
             write: Write::None,
             login: false,
             touch: true,
             origins: Vec::new(),
+            end_app_cookies: Vec::new(),
             strip_prefix: None,
             preserve_host: true,
             timeout: Timeouts { connect: Duration::ZERO, read: Duration::ZERO, idle_websocket: Duration::ZERO },
@@ -247,6 +265,25 @@ mod tests {
         assert_eq!(found(&routes, "x", "/a", "GET"), Ok("/a"));
         assert_eq!(found(&routes, "x", "/a/b", "GET"), Ok("/a/*"));
         assert_eq!(found(&routes, "x", "/b", "GET"), Ok("/*"));
+    }
+
+    #[test]
+    fn a_route_that_keeps_visitors_out_takes_every_case_of_letters() {
+        let guarded = |path| Arc::new(Route { session: SessionUse::Required, ..Route::clone(&route("", path, &[])) });
+        let routes = Routes::new(vec![guarded("/admin/*"), guarded("/Über"), route("", "/shop/*", &[]), route("", "/*", &[])]);
+
+        for (path, name) in [
+            ("/admin/x", "/admin/*"),
+            ("/ADMIN", "/admin/*"),
+            ("/Admin/X", "/admin/*"),
+            ("/%C3%BCBER", "/Über"),
+            ("/administrator", "/*"),
+            ("/ADMINISTRATOR", "/*"),
+            ("/%C3%BCber/x", "/*"),
+            ("/SHOP/x", "/*"),
+        ] {
+            assert_eq!(found(&routes, "x", path, "GET"), Ok(name), "{path}");
+        }
     }
 
     #[test]

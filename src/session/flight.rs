@@ -16,9 +16,6 @@ pub struct Flights(Mutex<HashMap<SessionKey, Arc<OnceCell<Outcome>>>>);
 impl Flights {
     /// Loads a record, or waits for the load of the same record that is under way. If the first caller leaves, the next one takes over.
     pub async fn load(&self, store: &dyn SessionStore, key: &SessionKey, now: Timestamp) -> Outcome {
-        if let Some(found) = store.peek(key, now) {
-            return Ok(found);
-        }
         let flight = Passenger { flights: self, key, flight: self.lock().entry(key.clone()).or_default().clone() };
         flight.flight.get_or_init(|| async { store.load(key, now).await.map_err(Arc::new) }).await.clone()
     }

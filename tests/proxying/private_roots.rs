@@ -66,7 +66,10 @@ async fn an_app_behind_tls_is_reached_if_its_authority_is_trusted() {
 
         let page = Browser::new(proxy.addr()).host("app.example.com").get("/").await;
 
-        assert_eq!(page.status, 200);
+        let upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade")];
+        let declined = Browser::new(proxy.addr()).host("app.example.com").send("GET", "/ws", &upgrade, b"").await;
+
+        assert_eq!((page.status, declined.status), (200, 200), "a WebSocket takes the same way; this app declines it");
         assert!(page.text().to_lowercase().contains(&format!("host: {host}")), "{}", page.text());
     }
 }
@@ -77,7 +80,10 @@ async fn an_unknown_authority_is_refused() {
 
     let page = Browser::new(proxy.addr()).get("/").await;
 
-    assert_eq!(page.status, 502);
+    let upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade")];
+    let socket = Browser::new(proxy.addr()).send("GET", "/ws", &upgrade, b"").await;
+
+    assert_eq!((page.status, socket.status), (502, 502));
     assert!(!page.text().to_lowercase().contains("certificate"), "{}", page.text());
 }
 
@@ -91,4 +97,14 @@ async fn a_certificate_must_be_for_the_upstreams_own_name_and_not_for_the_visito
 
         assert_eq!(page.status, 502, "{more}");
     }
+}
+
+#[tokio::test]
+async fn roots_that_cannot_be_read_are_told_at_the_start() {
+    let builder = Cloakroom::with("[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"demo\"\n").env("SSL_CERT_FILE", "missing.pem");
+
+    let (code, _, told) = builder.run(&["run"]).await;
+
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("$SSL_CERT_FILE") && told.contains("missing.pem") && !told.contains("panicked"), "{told}");
 }

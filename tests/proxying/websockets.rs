@@ -181,3 +181,30 @@ async fn a_websocket_outlives_what_does_not_end_its_session() {
     visitor.send([0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await;
     assert_eq!(visitor.take(4).await, "\u{81}\u{2}hi");
 }
+
+#[tokio::test]
+async fn a_handshake_with_a_body_is_no_handshake() {
+    let (app, proxy) = echo("").await;
+
+    let mut visitor = opening(&proxy, "/echo", "Content-Length: 4\r\n").await;
+    visitor.send("body").await;
+    let answer = visitor.head().await;
+
+    assert!(answer.contains(" 200 "), "an ordinary request: {answer}");
+    assert_eq!((app.last().headers("Upgrade").len(), app.last().body), (0, b"body".to_vec()));
+}
+
+#[tokio::test]
+async fn an_app_cannot_switch_protocols_unasked() {
+    let app = RawApp::start().await;
+    let proxy = proxy(&app.url(), "").await;
+    let mut visitor = Raw::connect(proxy.addr()).await;
+    visitor.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut connection = app.accept().await;
+    connection.head().await;
+
+    connection.send(ACCEPTED).await;
+
+    let answer = visitor.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+}

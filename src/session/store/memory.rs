@@ -101,7 +101,7 @@ impl SessionStore for MemoryStore {
         Ok(self.found(key, now))
     }
 
-    fn peek(&self, key: &SessionKey, now: Timestamp) -> Option<Found> {
+    fn at_hand(&self, key: &SessionKey, now: Timestamp) -> Option<Found> {
         Some(self.found(key, now))
     }
 
