@@ -5,7 +5,7 @@ use crate::edge::{Departure, Edge};
 use crate::endpoint::LARGEST_FORM;
 use crate::header::names::Reserved;
 use crate::header::{cookie, response, strip};
-use crate::inbound::{self, Asker, Inbound, Malformed};
+use crate::inbound::{self, Asker, Inbound, Malformed, address_text};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::telemetry::AccessLine;
@@ -224,7 +224,7 @@ impl Exchange {
         let handle = self.visit.as_ref().and_then(|visit| visit.dressed.handle.as_deref());
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
         let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned()).or_else(truncated);
-        let client = inbound.map(|inbound| inbound.client.address.to_string());
+        let client = inbound.map(|inbound| address_text(inbound.client.address));
         AccessLine {
             method: inbound.map_or("-", |inbound| inbound.method.as_str()),
             host: inbound.map_or("-", |inbound| inbound.host.name()),

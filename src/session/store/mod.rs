@@ -37,11 +37,6 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Reads one record.
     async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError>;
 
-    /// What [`SessionStore::load`] would answer, from a store that need not wait for it; `None`: ask there.
-    fn peek(&self, _key: &SessionKey, _now: Timestamp) -> Option<Found> {
-        None
-    }
-
     /// Replaces the record if it is live at `now` and still the version `seen`.
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError>;
 
