@@ -57,7 +57,7 @@ pub fn posted_from(inbound: &Inbound, headers: &HeaderMap) -> PostedFrom {
     }
     let own = inbound.origin();
     if let Some(origin) = headers.get(ORIGIN) {
-        let here = origin.to_str().is_ok_and(|origin| origin.eq_ignore_ascii_case(&own));
+        let here = headers.get_all(ORIGIN).iter().count() == 1 && origin.to_str().is_ok_and(|origin| origin.eq_ignore_ascii_case(&own));
         return if here { PostedFrom::Here } else { PostedFrom::Elsewhere };
     }
     if let Some(referer) = headers.get(REFERER) {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+mod desk;
 pub mod healthcheck;
 pub mod run;
 pub mod secret;

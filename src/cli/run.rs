@@ -1,5 +1,6 @@
 //! `cloakroom run`: from a checked configuration to a serving process, and out again.
 
+use super::desk;
 use super::{FAILED, FINE, WRONG};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, DEMO, KeepAtLogin, MaxAge, Mongo, SameSite, StoreKind};
@@ -73,6 +74,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let protected = config.session.user_from.iter().filter_map(|path| path.split('.').next()).map(str::to_owned).collect();
     let exposed = config.session.expose.iter().cloned().collect();
     let edge = Edge::new(sessions.clone(), site(&config), Routes::new(config.routes.clone()), protected, exposed);
+    let edge = match &config.login {
+        Some(login) => edge.with_login(desk::open(login)?, desk::look(&login.page)),
+        None => edge,
+    };
     let upstreams = upstreams(&config).await?;
     for upstream in &upstreams {
         tokio::spawn(upstream.clone().keep_resolved());

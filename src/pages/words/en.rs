@@ -132,6 +132,13 @@ pub const WORDS: Words = Words {
                 "This browser has forgotten it already.",
             ],
         },
+        end_unconfirmed: Text {
+            title: "Not confirmed yet",
+            lines: &[
+                "We could not reach the place where your sessions are kept, so we cannot say yet whether the other devices are signed out.",
+                "We will keep trying to sign them out.",
+            ],
+        },
         upstream_unreachable: Text {
             title: "This page cannot be reached",
             lines: &["The service behind it does not answer right now.", "Please try again in a moment."],

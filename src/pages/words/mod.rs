@@ -3,6 +3,7 @@
 pub mod en;
 pub mod zh;
 
+use crate::session::lifecycle::Lapse;
 use std::time::Duration;
 
 /// A message of its own: what happened, and then what it means and what to do.
@@ -82,6 +83,20 @@ pub struct Lapses {
     pub unknown: &'static str,
 }
 
+impl Lapses {
+    /// Why it ended; the idle limit is told where there is one.
+    pub fn of(&self, lapse: Lapse, idle_timeout: Option<Duration>) -> String {
+        match lapse {
+            Lapse::Idle => (self.idle)(idle_timeout),
+            Lapse::Absolute => self.absolute.to_owned(),
+            Lapse::Ended => self.ended.to_owned(),
+            Lapse::Revoked => self.revoked.to_owned(),
+            Lapse::Replaced => self.replaced.to_owned(),
+            Lapse::Unknown => self.unknown.to_owned(),
+        }
+    }
+}
+
 /// The page with the logout button.
 #[derive(Debug)]
 pub struct Logout {
@@ -136,6 +151,7 @@ pub struct Refusals {
     pub cross_site: Text,
     pub store_unavailable: Text,
     pub logout_unconfirmed: Text,
+    pub end_unconfirmed: Text,
     pub upstream_unreachable: Text,
     pub upstream_timeout: Text,
     pub upstream_malformed: Text,

@@ -115,6 +115,10 @@ pub const WORDS: Words = Words {
             title: "您已在此设备上退出",
             lines: &["我们暂时联系不上保存会话的地方，会继续尝试在那里结束它。", "此浏览器已经忘记了它。"],
         },
+        end_unconfirmed: Text {
+            title: "尚未确认",
+            lines: &["我们暂时联系不上保存会话的地方，因此还不能确定其他设备是否已退出。", "我们会继续尝试让它们退出。"],
+        },
         upstream_unreachable: Text {
             title: "无法打开此页面", lines: &["它背后的服务暂时没有回应。", "请稍后重试。"]
         },
