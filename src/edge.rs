@@ -1,7 +1,8 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
-use crate::access::{self, Passage};
+use crate::access::{self, Doors, Passage};
 use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
+use crate::header::end;
 use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
 use crate::header::response::{self, Wishes};
@@ -28,12 +29,20 @@ pub struct Edge {
     look: Look,
     /// Where visitors sign in; `None` without `[login]`.
     desk: Option<Desk>,
-    /// Fields that `/.cloakroom/session` may show.
-    exposed: Vec<String>,
-    routes: Routes,
+    policy: Policy,
     dressers: HashMap<String, Dresser>,
-    /// Fields that `write = "all"` does not include.
-    protected: BTreeSet<String>,
+}
+
+/// What the configuration says about who gets where.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub routes: Routes,
+    /// Fields that `write = "all"` does not include; those that routes require are added.
+    pub protected: BTreeSet<String>,
+    /// Fields that `/.cloakroom/session` may show.
+    pub exposed: Vec<String>,
+    /// Where visitors sign in and out.
+    pub doors: Doors,
 }
 
 /// One request on its way through, as later steps need it.
@@ -62,6 +71,8 @@ pub enum Verdict {
 pub struct Departure {
     /// Our cookie, to append.
     pub set_cookie: Option<HeaderValue>,
+    /// Lines that expire the app's cookies; before its own, so that one that it sets in this answer stays.
+    pub ended_cookies: Vec<HeaderValue>,
     /// The answer belongs to one visitor: shared caches must not keep it.
     pub is_private: bool,
     /// What happened, for the log.
@@ -71,28 +82,31 @@ pub struct Departure {
 /// The app's answer is discarded, and this takes its place.
 pub struct Refused {
     pub rejection: Rejection,
-    pub set_cookie: Option<HeaderValue>,
+    /// Our cookie, and lines that expire the app's.
+    pub set_cookies: Vec<HeaderValue>,
     pub event: Event,
 }
 
 impl Edge {
     /// Compiles routes and templates.
-    pub fn new(sessions: Arc<Sessions>, site: Site, routes: Routes, protected: BTreeSet<String>, exposed: Vec<String>) -> Self {
-        let set_names = routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.clone()));
+    pub fn new(sessions: Arc<Sessions>, site: Site, mut policy: Policy) -> Self {
+        let set_names = policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.clone()));
         let reserved = Reserved::new(set_names);
-        let dressers = routes.iter().map(|route| (route.name.clone(), Dresser::new(&route.headers))).collect();
+        let dressers = policy.routes.iter().map(|route| (route.name.clone(), Dresser::new(&route.headers))).collect();
+        let required = policy.routes.iter().filter_map(|route| route.require.as_ref());
+        policy.protected.extend(required.flat_map(|require| require.fields().map(str::to_owned)));
         let mut our_cookies: Vec<String> = ["cloakroom", "__Host-cloakroom", "__Secure-cloakroom"].map(str::to_owned).into();
         if !our_cookies.iter().any(|name| name == sessions.cookie_name()) {
             our_cookies.push(sessions.cookie_name().to_owned());
         }
         our_cookies.extend(own_cookie::NAMES.map(str::to_owned));
         let look = Look::plain().clone();
-        Edge { sessions, site, reserved, our_cookies, look, desk: None, exposed, routes, dressers, protected }
+        Edge { sessions, site, reserved, our_cookies, look, desk: None, policy, dressers }
     }
 
     /// With a login of its own, in the operator's look. No app may write what a login fills by `write = "all"`.
     pub fn with_login(mut self, desk: Desk, look: Look) -> Self {
-        self.protected.extend(desk.gatekeeper.filled_fields());
+        self.policy.protected.extend(desk.gatekeeper.filled_fields());
         Edge { desk: Some(desk), look, ..self }
     }
 
@@ -108,10 +122,10 @@ impl Edge {
 
     /// Own page? Which route? Whose session? May it pass? With what does it go?
     pub async fn receive(&self, inbound: Arc<Inbound>, headers: &HeaderMap) -> Verdict {
-        if let Some(endpoint) = Endpoint::at(inbound.target.path(), self.desk.as_ref()) {
+        if let Some(endpoint) = Endpoint::at(inbound.target.path(), &self.policy.doors) {
             return Verdict::Own(endpoint);
         }
-        let route = match self.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
+        let route = match self.policy.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
             Ok(route) => route.clone(),
             Err(NoRoute::Host) => return Verdict::Refuse(Rejection::Misdirected),
             Err(NoRoute::Path) => return Verdict::Refuse(Rejection::NoRoute),
@@ -125,16 +139,9 @@ impl Edge {
             return Verdict::Refuse(Rejection::CrossSite);
         }
         let visitor = if values.is_empty() { Visitor::Stranger } else { Box::pin(self.sessions.resume(&values)).await };
-        match access::passage(&route, &visitor) {
+        match access::passage(&route, &visitor, self.sessions.now()) {
             Passage::Open => self.forward(inbound, route, visitor, true, headers),
-            Passage::Unavailable => Verdict::Refuse(Rejection::StoreUnavailable),
-            Passage::NeedsUser => {
-                let lapse = if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None };
-                Verdict::Refuse(match route.unauthenticated {
-                    crate::route::Unauthenticated::Unauthorized => Rejection::NotSignedIn { lapse },
-                    crate::route::Unauthenticated::Forbidden => Rejection::Forbidden,
-                })
-            }
+            closed => Verdict::Refuse(access::turned_away(closed, &route, &visitor, &inbound, headers, &self.policy.doors)),
         }
     }
 
@@ -143,23 +150,26 @@ impl Edge {
         let visitor =
             if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
         let client = client(inbound, headers.get(USER_AGENT));
-        let (sessions, exposed, desk) = (&self.sessions, self.exposed.as_slice(), self.desk.as_ref());
-        let manner = self.manner(headers);
-        let question = Question { inbound, headers, form, visitor, client, sessions, exposed, manner, desk };
+        let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
+        let (sessions, ended_cookies) = (&self.sessions, ended_cookies.as_slice());
+        let (exposed, doors, desk, manner) = (self.policy.exposed.as_slice(), &self.policy.doors, self.desk.as_ref(), self.manner(headers));
+        let question = Question { inbound, headers, form, visitor, client, sessions, ended_cookies, exposed, manner, doors, desk };
         endpoint::answer(endpoint, &question).await
     }
 
     /// Commits what the app's answer asks for. Called for every final head and for a 101, before a byte of it leaves.
     pub async fn depart(&self, visit: &mut Visit, headers: &HeaderMap) -> Result<Departure, Refused> {
         if !visit.has_session {
-            return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
+            return Ok(Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event: Event::None });
         }
         let changes = self.wishes(visit, headers);
         if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
-            return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
+            return Ok(Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event: Event::None });
         }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
+        let before = if let Visitor::Known(session) = &visitor { session.user().map(str::to_owned) } else { None };
+        let login = changes.login.clone();
         let secure = visit.inbound.secure;
         let at = Circumstances {
             secure,
@@ -169,7 +179,7 @@ impl Edge {
         };
         let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
             tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
-            Refused { rejection: Rejection::StoreUnavailable, set_cookie: None, event: Event::None }
+            Refused { rejection: Rejection::StoreUnavailable, set_cookies: Vec::new(), event: Event::None }
         })?;
         if let Event::Dropped(reason) = outcome.event {
             tracing::warn!(
@@ -183,10 +193,36 @@ impl Edge {
             CookieOrder::Set(line) => HeaderValue::try_from(line).ok(),
             CookieOrder::Keep => None,
         };
+        let mut ended_cookies = match outcome.event {
+            Event::Ended | Event::EndedAll | Event::EndUnconfirmed => self.ended_cookies(&visit.inbound),
+            // Without the header it was the field that names the user, and that has changed.
+            Event::LoggedIn if before.is_some() && (login.is_none() || login != before) => self.ended_cookies(&visit.inbound),
+            _ => Vec::new(),
+        };
         if outcome.event == Event::EndUnconfirmed {
-            return Err(Refused { rejection: Rejection::StoreUnavailable, set_cookie, event: outcome.event });
+            ended_cookies.extend(set_cookie);
+            return Err(Refused { rejection: Rejection::StoreUnavailable, set_cookies: ended_cookies, event: outcome.event });
         }
-        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, event: outcome.event })
+        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, ended_cookies, event: outcome.event })
+    }
+
+    /// `Set-Cookie` lines for a browser whose session ended, or in which somebody else signs in: they expire the cookies that the routes of
+    /// this host name in `end_app_cookies`.
+    ///
+    /// A cookie of an app stays if the app set it with a `Domain` other than our own cookie's, or with a `Path` other than `/` and that of
+    /// its route.
+    pub fn ended_cookies(&self, inbound: &Inbound) -> Vec<HeaderValue> {
+        let mut lines: Vec<HeaderValue> = Vec::new();
+        for route in self.policy.routes.iter().filter(|route| route.pattern.matches_host(inbound.host.name())) {
+            let below = route.pattern.path.base();
+            let paths = ["/"].into_iter().chain(Some(below).filter(|path| *path != "/" && !path.contains(';')));
+            for name in &route.end_app_cookies {
+                lines.extend(end::expire(name, paths.clone(), self.sessions.cookie_domain(), inbound.secure));
+            }
+        }
+        lines.sort();
+        lines.dedup();
+        lines
     }
 
     /// What the answer asks for and the route allows: all of it, or (but for an end) nothing.
@@ -210,7 +246,7 @@ impl Edge {
         };
         match wishes.changes {
             Err(malformed) => refused(malformed.to_string()),
-            Ok(changes) => match response::permitted(&changes, &route.write, route.login, &self.protected) {
+            Ok(changes) => match response::permitted(&changes, &route.write, route.login, &self.policy.protected) {
                 Ok(()) => Changes { end, ..changes },
                 Err(forbidden) => refused(forbidden.to_string()),
             },

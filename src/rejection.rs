@@ -2,7 +2,7 @@
 
 use crate::inbound::{Asker, Malformed};
 use crate::pages::words::{Refusals, Text};
-use crate::pages::{ErrorPage, Language, Manner};
+use crate::pages::{ErrorPage, Language, Link, Manner};
 use crate::reply::Reply;
 use serde_json::json;
 use std::time::Duration;
@@ -27,11 +27,28 @@ pub enum Rejection {
     NoRoute,
     /// No route for this host.
     Misdirected,
+    /// Not refused for good: the login page, and back.
+    SentToLogin {
+        /// A local address.
+        to: String,
+        too_old: bool,
+    },
     /// The route needs a user; why the session ended, if one did.
     NotSignedIn {
         lapse: Option<&'static str>,
+        way: WayIn,
+    },
+    /// The route needs a younger login than this user's.
+    LoginTooOld {
+        way: WayIn,
     },
     Forbidden,
+    /// Signed in, and not as somebody for whom the route is.
+    NotAllowed {
+        user: String,
+        /// Where they can change that: a local address.
+        logout: String,
+    },
     /// A form or a WebSocket of another site.
     CrossSite,
     StoreUnavailable,
@@ -46,6 +63,15 @@ pub enum Rejection {
     HeadersTooLarge,
     /// Ours.
     Defect,
+}
+
+/// How a visitor who must sign in gets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WayIn {
+    /// The login page with the way back, as a local address; `None`: there is none of ours.
+    pub login: Option<String>,
+    /// Something was sent that is lost, so the way back leads to the page where it was typed.
+    pub lost: bool,
 }
 
 /// What the visitor is told. Never a source, a path, a host or an id.
@@ -74,9 +100,16 @@ impl Rejection {
             Rejection::FormMalformed => told(400, |say| &say.form_type, "form-malformed"),
             Rejection::NoRoute => told(404, |say| &say.no_route, "no-route"),
             Rejection::Misdirected => told(421, |say| &say.misdirected, "no-route-for-host"),
-            Rejection::NotSignedIn { lapse: Some("idle") } => told(401, |say| &say.idle, "not-signed-in"),
-            Rejection::NotSignedIn { .. } => told(401, |say| &say.not_signed_in, "not-signed-in"),
+            Rejection::SentToLogin { too_old: false, .. } => told(303, |say| &say.not_signed_in, "not-signed-in"),
+            Rejection::SentToLogin { too_old: true, .. } => told(303, |say| &say.login_too_old, "login-too-old"),
+            Rejection::NotSignedIn { way: WayIn { lost: true, .. }, .. } => told(401, |say| &say.form_not_sent, "not-signed-in"),
+            Rejection::NotSignedIn { lapse: Some("idle"), .. } => told(401, |say| &say.idle, "not-signed-in"),
+            Rejection::NotSignedIn { lapse: Some(_), .. } => told(401, |say| &say.session_ended, "not-signed-in"),
+            Rejection::NotSignedIn { lapse: None, .. } => told(401, |say| &say.not_signed_in, "not-signed-in"),
+            Rejection::LoginTooOld { way: WayIn { lost: true, .. } } => told(401, |say| &say.form_needs_login, "login-too-old"),
+            Rejection::LoginTooOld { .. } => told(401, |say| &say.login_too_old, "login-too-old"),
             Rejection::Forbidden => told(403, |say| &say.forbidden, "forbidden"),
+            Rejection::NotAllowed { .. } => told(403, |say| &say.not_allowed, "not-allowed"),
             Rejection::CrossSite => told(403, |say| &say.cross_site, "cross-site"),
             Rejection::StoreUnavailable => told(503, |say| &say.store_unavailable, "store-unavailable"),
             Rejection::LogoutUnconfirmed => told(503, |say| &say.logout_unconfirmed, "logout-unconfirmed"),
@@ -106,17 +139,22 @@ impl Rejection {
     pub fn reply(&self, asker: Asker, manner: Manner<'_>) -> Reply {
         let Told { status, text, reason } = self.told();
         let retry = matches!(status, 408 | 502..=504) && *self != Rejection::LogoutUnconfirmed;
+        if let Rejection::SentToLogin { to, .. } = self {
+            return Reply::see_other(to);
+        }
         let mut reply = match asker {
             Asker::Person => {
                 let Text { title, lines } = text(&manner.words.refusals);
-                let (number, time) = (String::new(), String::new());
-                Reply::page(status, &ErrorPage { manner, status, title, lines, retry, links: Vec::new(), number, time })
+                let user = self.user().map(manner.words.signed_in_as);
+                let lines: Vec<&str> = user.as_deref().into_iter().chain(lines.iter().copied()).collect();
+                let (links, number, time) = (self.links(manner), String::new(), String::new());
+                Reply::page(status, &ErrorPage { manner, status, title, lines: &lines, retry, links, number, time })
             }
             Asker::Script => {
                 let title = text(&Language::English.words().refusals).title;
                 let mut problem = json!({ "status": status, "title": title, "reason": reason });
-                if let (Rejection::NotSignedIn { lapse: Some(lapse) }, Some(members)) = (self, problem.as_object_mut()) {
-                    members.insert("session".to_owned(), (*lapse).into());
+                if let Some(members) = problem.as_object_mut() {
+                    members.extend(self.members().into_iter().map(|(name, value)| (name.to_owned(), value.into())));
                 }
                 Reply::problem(status, &problem)
             }
@@ -126,6 +164,36 @@ impl Rejection {
         }
         reply.because(reason)
     }
+
+    /// Who is signed in, if that is what is wrong.
+    fn user(&self) -> Option<&str> {
+        if let Rejection::NotAllowed { user, .. } = self { Some(user) } else { None }
+    }
+
+    /// What a person can do about it.
+    fn links<'a>(&self, manner: Manner<'a>) -> Vec<Link<'a>> {
+        let words = manner.words;
+        let link = match self {
+            Rejection::NotSignedIn { way, .. } | Rejection::LoginTooOld { way } => {
+                way.login.as_ref().map(|path| Link { text: words.sign_in, path: path.clone() })
+            }
+            Rejection::NotAllowed { logout, .. } => Some(Link { text: words.sign_in_as_another, path: logout.clone() }),
+            _ => None,
+        };
+        link.into_iter().collect()
+    }
+
+    /// What a script is told besides.
+    fn members(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Rejection::NotSignedIn { lapse, way } => {
+                lapse.map(|lapse| ("session", lapse)).into_iter().chain(way.login.as_deref().map(|login| ("login", login))).collect()
+            }
+            Rejection::LoginTooOld { way } => way.login.as_deref().map(|login| ("login", login)).into_iter().collect(),
+            Rejection::NotAllowed { user, logout } => vec![("user", user), ("logout", logout)],
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_person_gets_a_page_and_a_script_gets_json_and_neither_may_be_cached() {
-        let rejection = Rejection::NotSignedIn { lapse: Some("idle") };
+        let rejection = Rejection::NotSignedIn { lapse: Some("idle"), way: WayIn::default() };
         let (page, problem) = (rejection.reply(Asker::Person, Manner::plain()), rejection.reply(Asker::Script, Manner::plain()));
 
         for reply in [&page, &problem] {
@@ -154,6 +222,17 @@ mod tests {
 
         assert!(text(Asker::Person).contains("这里什么也没有"));
         assert!(text(Asker::Script).contains("There is nothing here"));
+    }
+
+    #[test]
+    fn who_is_not_allowed_is_told_as_whom_and_how_to_change() {
+        let rejection = Rejection::NotAllowed { user: "<ada>".into(), logout: "/out?return_to=/a%3Fb".into() };
+        let (page, problem) = (rejection.reply(Asker::Person, Manner::plain()), rejection.reply(Asker::Script, Manner::plain()));
+
+        let page = String::from_utf8(page.body.to_vec()).unwrap();
+        assert!(page.contains("You are signed in as &#60;ada&#62;.") && page.contains("href=\"/out?return_to=/a%3Fb\""), "{page}");
+        let problem: serde_json::Value = serde_json::from_slice(&problem.body).unwrap();
+        assert_eq!((problem["user"].as_str(), problem["reason"].as_str()), (Some("<ada>"), Some("not-allowed")));
     }
 
     #[test]

@@ -25,8 +25,6 @@ pub struct Reply {
     pub ended_user: Option<String>,
     /// Why it is no more than this, for the log; empty when there is nothing to say.
     pub reason: &'static str,
-    /// The apps' own cookies that end with a session are to end with this answer.
-    pub ends_app_cookies: bool,
 }
 
 impl Reply {
@@ -36,7 +34,7 @@ impl Reply {
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
             (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
-        Reply { status, headers, body: body.into(), event: Event::None, ended: None, ended_user: None, reason: "", ends_app_cookies: false }
+        Reply { status, headers, body: body.into(), event: Event::None, ended: None, ended_user: None, reason: "" }
     }
 
     /// Plain text.
@@ -101,6 +99,12 @@ impl Reply {
     /// With the reason for the log.
     pub fn because(mut self, reason: &'static str) -> Self {
         self.reason = reason;
+        self
+    }
+
+    /// With further `Set-Cookie` lines.
+    pub fn with_cookies(mut self, lines: &[HeaderValue]) -> Self {
+        self.headers.extend(lines.iter().map(|line| (SET_COOKIE, line.clone())));
         self
     }
 

@@ -13,8 +13,6 @@ pub fn open(login: &config::Login) -> Result<Desk, Box<dyn std::error::Error + S
     let settings = Settings { sources: login.users.clone(), throttle: login.throttle, strength: Strength::SHIPPED };
     let gatekeeper = Gatekeeper::open(&settings, &OsEntropy)?;
     Ok(Desk {
-        login_path: login.path.clone(),
-        logout_path: login.logout_path.clone(),
         default_return: login.default_return.clone(),
         logout_return: login.logout_return.clone(),
         offers_remember: login.remember,

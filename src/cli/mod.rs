@@ -1,5 +1,6 @@
 //! The command line's grammar. Results go to stdout, everything else to stderr.
 
+pub mod assemble;
 pub mod check;
 pub mod demo;
 mod desk;

@@ -1,23 +1,16 @@
 //! `cloakroom run`: from a checked configuration to a serving process, and out again.
 
-use super::desk;
-use super::{FAILED, FINE, WRONG};
+use super::{FAILED, FINE, WRONG, assemble, desk};
 use crate::clock::SystemClock;
-use crate::config::{self, Config, DEMO, KeepAtLogin, MaxAge, Mongo, SameSite, StoreKind};
+use crate::config::{self, Config, DEMO, Mongo, StoreKind};
 use crate::demo;
-use crate::edge::Edge;
-use crate::inbound::{Public, Site};
 use crate::proxy::guard::Deadlines;
 use crate::proxy::{Limits, Proxy, Upstream};
 use crate::random::OsEntropy;
-use crate::route::Routes;
 use crate::secret::Secret;
 use crate::server::{Listen, Server, admin, stop_signal};
 use crate::session::Sessions;
-use crate::session::cookie::{self, Attributes};
 use crate::session::keyring::Keyring;
-use crate::session::lifecycle::Lifecycle;
-use crate::session::sessions::{Keep, Options, PerScheme};
 use crate::session::store::embedded::{Limits as EmbeddedLimits, secret_beside};
 use crate::session::store::mongo::MongoSettings;
 use crate::session::store::{EmbeddedStore, MemoryStore, MongoStore, SessionStore};
@@ -69,11 +62,8 @@ fn say(text: &str) {
 async fn serve(config: Config) -> Result<(), Failure> {
     let (store, secrets) = open_store(&config).await?;
     let keyring = Keyring::new(&secrets).ok_or("there is no secret to sign cookies with")?;
-    let sessions = Sessions::new(store, keyring, options(&config), Arc::new(SystemClock), Arc::new(OsEntropy));
-    let sessions = Arc::new(sessions);
-    let protected = config.session.user_from.iter().filter_map(|path| path.split('.').next()).map(str::to_owned).collect();
-    let exposed = config.session.expose.iter().cloned().collect();
-    let edge = Edge::new(sessions.clone(), site(&config), Routes::new(config.routes.clone()), protected, exposed);
+    let sessions = Arc::new(Sessions::new(store, keyring, assemble::options(&config), Arc::new(SystemClock), Arc::new(OsEntropy)));
+    let edge = assemble::edge(&config, sessions.clone());
     let edge = match &config.login {
         Some(login) => edge.with_login(desk::open(login)?, desk::look(&login.page)),
         None => edge,
@@ -181,75 +171,7 @@ fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {
         format: mongo.format,
         read_timeout: config.store.read_timeout,
         write_timeout: config.store.write_timeout,
-        configured_max_age: max_age(config),
-    }
-}
-
-fn max_age(config: &Config) -> Option<Duration> {
-    match config.session.cookie.max_age {
-        MaxAge::Session => None,
-        MaxAge::For(length) => Some(length),
-    }
-}
-
-fn options(config: &Config) -> Options {
-    let session = &config.session;
-    Options {
-        name: config.cookie_name().to_owned(),
-        attributes: PerScheme { secure: attributes(config, true), plain: attributes(config, false) },
-        id_hash: session.id_hash,
-        lifecycle: Lifecycle {
-            idle_timeout: session.idle_timeout,
-            absolute_timeout: session.absolute_timeout,
-            max_age: max_age(config),
-            touch_after: session.touch_after,
-            renew_grace: Some(session.renew_grace).filter(|grace| !grace.is_zero()),
-            rolling: session.rolling,
-        },
-        resave: session.resave,
-        save_uninitialized: session.save_uninitialized,
-        unset: session.unset,
-        user_from: session.user_from.as_ref().map(|path| path.split('.').map(str::to_owned).collect()),
-        keep_at_login: match &session.keep_at_login {
-            KeepAtLogin::All => Keep::All,
-            KeepAtLogin::Fields(fields) => Keep::Fields(fields.iter().cloned().collect()),
-        },
-        max_bytes: session.max_bytes,
-    }
-}
-
-/// The cookie's attributes on a request that is secure, or is not.
-fn attributes(config: &Config, secure: bool) -> Attributes {
-    let cookie = &config.session.cookie;
-    Attributes {
-        domain: cookie.domain.clone(),
-        path: cookie.path.clone(),
-        http_only: cookie.http_only,
-        secure: cookie.secure.on(secure),
-        partitioned: cookie.partitioned,
-        priority: cookie.priority,
-        same_site: match cookie.same_site {
-            SameSite::Strict => Some(cookie::SameSite::Strict),
-            SameSite::Lax => Some(cookie::SameSite::Lax),
-            SameSite::None => Some(cookie::SameSite::None),
-            SameSite::Auto => Some(if secure { cookie::SameSite::None } else { cookie::SameSite::Lax }),
-            SameSite::Off => None,
-        },
-    }
-}
-
-fn site(config: &Config) -> Site {
-    let server = &config.server;
-    Site {
-        public: server.public_url.as_ref().map(|url| Public {
-            https: url.https,
-            authority: url.port.map_or_else(|| url.host.clone(), |port| format!("{}:{port}", url.host)),
-        }),
-        trusted_proxies: server.trusted_proxies.clone(),
-        path_policy: server.path_policy,
-        underscore_headers: server.underscore_headers,
-        uri_bytes: server.limits.uri_bytes,
-        methods_matter: config.routes.iter().any(|route| route.pattern.methods.is_some()),
+        configured_max_age: assemble::max_age(config),
     }
 }
 

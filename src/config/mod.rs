@@ -7,6 +7,7 @@ mod login;
 mod notes;
 mod reader;
 mod report;
+mod require;
 mod routes;
 mod secrets;
 mod server;
@@ -90,7 +91,13 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     let login = login::read(root.section("login", "`[login]`"));
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
-    let around = routes::Surroundings { headers: &headers, when_down: store.when_down, upstreams: &mut upstreams };
+    let around = routes::Surroundings {
+        headers: &headers,
+        when_down: store.when_down,
+        has_login: login.is_some(),
+        cookie_name: session.cookie.name_for(server.public_url.as_ref().is_some_and(|url| url.https)),
+        upstreams: &mut upstreams,
+    };
     let routes = routes::read(notes, root.take("routes"), around);
     let log = log::read(root.section("log", "`[log]`"));
     root.finish();

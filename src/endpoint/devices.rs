@@ -6,7 +6,7 @@ use super::form::Form;
 use super::{Question, ReturnTo, agent};
 use crate::access::{PostedFrom, posted_from};
 use crate::pages::{DeviceRow, DevicesPage, Ending};
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, WayIn};
 use crate::reply::Reply;
 use crate::session::store::StoreError;
 use crate::session::{Device, Event, Session, Visitor};
@@ -70,9 +70,9 @@ fn signed_in<'a>(question: &'a Question<'_>) -> Result<&'a Session, Box<Reply>> 
     match &question.visitor {
         Visitor::Known(session) if session.user().is_some() => Ok(session),
         Visitor::Unreachable { .. } => Err(Box::new(question.refuse(&Rejection::StoreUnavailable))),
-        _ => Err(Box::new(match question.desk {
-            Some(desk) => Reply::see_other(&desk.login_url(&ReturnTo::devices(), false)),
-            None => question.refuse(&Rejection::NotSignedIn { lapse: None }),
+        _ => Err(Box::new(match question.doors.login_url(Some(&ReturnTo::devices()), false) {
+            Some(login) => Reply::see_other(&login),
+            None => question.refuse(&Rejection::NotSignedIn { lapse: None, way: WayIn::default() }),
         })),
     }
 }
@@ -82,7 +82,7 @@ fn ending(question: &Question<'_>, session: &Session) -> Ending {
     if login_at.is_some_and(|at| question.sessions.now().since(at) <= YOUNG) {
         return Ending::Allowed;
     }
-    question.desk.map_or(Ending::AfterLogin, |desk| Ending::AfterPassword(desk.login_url(&ReturnTo::devices(), true)))
+    question.doors.login_url(Some(&ReturnTo::devices()), true).map_or(Ending::AfterLogin, Ending::AfterPassword)
 }
 
 fn page(question: &Question<'_>, session: &Session, devices: &[Device]) -> Reply {

@@ -77,7 +77,7 @@ pub async fn submit(question: &Question<'_>, desk: &Desk) -> Reply {
 
 impl<'a> Visit<'a> {
     fn new(question: &'a Question<'a>, desk: &'a Desk, return_to: Option<&str>, again: bool) -> Self {
-        let named = return_to.and_then(|raw| desk.onward(raw));
+        let named = return_to.and_then(|raw| question.onward(Some(raw)));
         let name = if again { question.user().unwrap_or_default().to_owned() } else { String::new() };
         Visit {
             question,
@@ -172,17 +172,16 @@ impl<'a> Visit<'a> {
         let pre = self.pre.as_ref().map(|pre| pre.marked_line(question, &self.return_to));
         let device = Device::of(question).unwrap_or_else(|| Device::fresh(self.desk));
         let before = if let Visitor::Known(session) = &question.visitor { Some(session) } else { None };
-        let mut reply = Reply::see_other(self.return_to.as_str())
+        let is_another = before.and_then(|session| session.user()).is_some_and(|user| user != account.user);
+        let reply = Reply::see_other(self.return_to.as_str())
+            .with_cookies(if is_another { question.ended_cookies } else { &[] })
             .with_cookie(session_cookie)
             .with_cookie(&device.line_with(question, &self.name))
             .with_event(event, before.map(|session| session.handle().as_str().to_owned()));
-        if let Some(pre) = pre {
-            reply = reply.with_cookie(&pre);
+        match pre {
+            Some(pre) => reply.with_cookie(&pre),
+            None => reply,
         }
-        if before.and_then(|session| session.user()).is_some_and(|user| user != account.user) {
-            reply.ends_app_cookies = true;
-        }
-        reply
     }
 
     /// The account's fields, and none that an earlier login or an app had left in their place.
@@ -242,7 +241,7 @@ impl<'a> Visit<'a> {
         let pre = self.pre.as_ref().map_or_else(|| PreSession::fresh(self.desk), PreSession::unmarked);
         let mut page = LoginPage {
             manner: *manner,
-            action: &self.desk.login_path,
+            action: self.question.inbound.target.path(),
             token: token::issue(sessions.keyring(), &pre.nonce, sessions.now()),
             return_to: self.return_to.as_str(),
             onward: self.is_bound.then(|| self.return_to.shown()).flatten(),

@@ -57,10 +57,9 @@ pub async fn end(question: &Question<'_>) -> Reply {
         // This visitor is out because they wished it, not because a cookie got lost.
         reply = reply.with_cookie(&pre.unmarked().line(question));
     }
-    reply.ends_app_cookies = true;
     reply.ended_user = user.filter(|_| end == End::All);
     // Removed even when the store is down: a browser that asked to leave must not stay signed in.
-    reply.with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
+    reply.with_cookies(question.ended_cookies).with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
 }
 
 /// Where the form says, else where the site wants those who leave.

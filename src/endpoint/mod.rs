@@ -17,13 +17,14 @@ mod token;
 pub use desk::Desk;
 pub use return_to::ReturnTo;
 
+use crate::access::Doors;
 use crate::inbound::Inbound;
 use crate::pages::Manner;
 use crate::rejection::Rejection;
 use crate::reply::{Reply, YEAR};
 use crate::session::record::Client;
 use crate::session::{Sessions, Visitor};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 
 /// The largest form that we read, in bytes.
@@ -47,11 +48,12 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Which page of ours has this path; `None`: it belongs to the routes.
-    pub fn at(path: &str, desk: Option<&Desk>) -> Option<Self> {
-        match desk {
-            Some(desk) if path == desk.login_path => return Some(Endpoint::Login),
-            Some(desk) if path == desk.logout_path => return Some(Endpoint::Logout),
-            _ => {}
+    pub fn at(path: &str, doors: &Doors) -> Option<Self> {
+        if doors.login.as_deref() == Some(path) {
+            return Some(Endpoint::Login);
+        }
+        if doors.logout == path {
+            return Some(Endpoint::Logout);
         }
         let below = path.strip_prefix("/.cloakroom")?;
         Some(match below {
@@ -101,11 +103,15 @@ pub struct Question<'a> {
     /// The visitor's browser and address.
     pub client: Client,
     pub sessions: &'a Arc<Sessions>,
+    /// Expire the apps' cookies: for the answer that ends a session, or that signs somebody else in.
+    pub ended_cookies: &'a [HeaderValue],
     /// Fields of the data that a page's own script may read.
     pub exposed: &'a [String],
     /// How to speak to the visitor.
     pub manner: Manner<'a>,
-    /// Where visitors sign in; `None` without `[login]`.
+    /// The paths of the login and the logout.
+    pub doors: &'a Doors,
+    /// Who may sign in; `None` without `[login]`.
     pub desk: Option<&'a Desk>,
 }
 
@@ -122,10 +128,8 @@ impl Question<'_> {
 
     /// Where the visitor wants to go, if that is anywhere.
     fn onward(&self, raw: Option<&str>) -> Option<ReturnTo> {
-        match self.desk {
-            Some(desk) => desk.onward(raw?),
-            None => ReturnTo::parse(raw?),
-        }
+        // One of the forms would lead in a circle.
+        ReturnTo::parse(raw?).filter(|page| !self.doors.is_one(page))
     }
 
     /// Where a visitor goes who is going nowhere.

@@ -7,7 +7,7 @@ use super::id::{Handle, IdHash, SessionId, SessionKey};
 use super::keyring::Keyring;
 use super::lifecycle::{Lapse, Lifecycle};
 use super::record::Record;
-use super::store::{Found, SessionStore, StoreError, Version};
+use super::store::{Found, SessionStore, StoreError, StoreHealth, Version};
 use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
 use std::collections::HashSet;
@@ -188,7 +188,7 @@ impl Sessions {
         &self.options.attributes.plain.path
     }
 
-    /// The cookie's `Domain`; `None`: the request's own host.
+    /// The cookie's `Domain`; `None`: this host only.
     pub fn cookie_domain(&self) -> Option<&str> {
         self.options.attributes.plain.domain.as_deref()
     }
@@ -230,6 +230,11 @@ impl Sessions {
         Some(session.record.created_at?.plus(self.options.lifecycle.absolute_timeout?))
     }
 
+    /// How the store is doing.
+    pub fn store_health(&self) -> StoreHealth {
+        self.store.health()
+    }
+
     /// The store's line for the start-up report.
     pub fn store_description(&self) -> String {
         self.store.describe()
@@ -266,7 +271,11 @@ impl Sessions {
             return Ok(Err(Lapse::Ended));
         }
         let now = self.now();
-        let found = match self.flights.load(self.store.as_ref(), key, now).await {
+        let asked = match self.store.at_hand(key, now) {
+            Some(found) => Ok(found),
+            None => self.flights.load(self.store.as_ref(), key, now).await,
+        };
+        let found = match asked {
             Err(error) if matches!(*error, StoreError::Unreadable { .. }) => {
                 tracing::warn!(key = key.short_hash(), %error, "a stored session cannot be read; it is kept as it is");
                 return Ok(Err(Lapse::Unknown));

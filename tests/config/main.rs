@@ -132,12 +132,14 @@ fn the_smallest_file_has_all_defaults() {
         name: "/*".to_owned(),
         pattern: Pattern::default(),
         session: SessionUse::Optional,
-        unauthenticated: Unauthenticated::Unauthorized,
+        unauthenticated: Unauthenticated::Auto,
+        require: None,
         upstream: url,
         write: Write::None,
         login: false,
         touch: true,
         origins: vec![],
+        end_app_cookies: vec![],
         strip_prefix: None,
         preserve_host: true,
         timeout: Timeouts { connect: Duration::from_secs(2), read: MINUTE, idle_websocket: 5 * MINUTE },
@@ -297,12 +299,6 @@ fn keys_of_a_later_version_are_recognised_and_refused() {
     for (text, expected) in keys {
         assert_eq!(titles_beside_a_route(text), [expected]);
     }
-    assert_eq!(titles(&format!("{ROUTE}require = {{}}")), ["3:1: `require` is not available in this version"]);
-    assert_eq!(titles(&format!("{ROUTE}end_app_cookies = []")), ["3:1: `end_app_cookies` is not available in this version"]);
-    assert_eq!(
-        titles(&format!("{ROUTE}unauthenticated = \"auto\"")),
-        ["3:19: `unauthenticated = \"auto\"` is not available in this version"]
-    );
 }
 
 #[test]
@@ -350,6 +346,25 @@ fn each_rule_names_what_breaks_it() {
         ("strip_prefix = \"/\"", "3:16: `strip_prefix` cannot be `/`"),
         ("origins = [\"app.example.com\"]", "3:12: `app.example.com` is no origin"),
         ("timeout.connect = \"0s\"", "3:19: `connect` cannot be `0s`"),
+        ("require = {}", "3:11: `require` asks for nothing"),
+        ("require = { role = [\"admin\"] }", "3:13: unknown key `role` in `require`"),
+        ("require = { user = [] }", "3:20: `user` is empty"),
+        ("require = { user = \"ada\" }", "3:20: `user` must be a list in [ ]"),
+        ("require = { any = {} }", "3:19: `any` names no field"),
+        ("require = { all = { role = [] } }", "3:28: `role` is empty"),
+        ("require = { all = { role = [\"\"] } }", "3:29: `role` holds an empty text"),
+        ("require = { all = { role = [3] } }", "3:29: `role` must be text in quotes"),
+        ("require = { any = { \"a..b\" = [\"x\"] } }", "3:21: `require` cannot ask for the field `a..b`"),
+        ("require = { any = { cookie = [\"x\"] } }", "3:21: `require` cannot ask for the field `cookie`"),
+        ("require = { login_age = 15 }", "3:25: `login_age` must be a number and a unit, in quotes"),
+        ("require = { login_age = \"0s\" }", "3:25: `login_age` cannot be `0s`"),
+        ("session = \"off\"\nrequire = { user = [\"a\"] }", "4:11: `require` on a route with session = \"off\""),
+        ("session = \"optional\"\nrequire = { user = [\"a\"] }", "4:11: `require` on a route with session = \"optional\""),
+        ("unauthenticated = \"redirect\"", "3:19: `unauthenticated = \"redirect\"` without a `[login]`"),
+        ("unauthenticated = 302", "3:19: `unauthenticated` cannot be `302`"),
+        ("end_app_cookies = \"JSESSIONID\"", "3:19: `end_app_cookies` must be a list in [ ]"),
+        ("end_app_cookies = [\"a b\"]", "3:20: `end_app_cookies` cannot name `a b`"),
+        ("end_app_cookies = [\"__Host-cloakroom\"]", "3:20: `end_app_cookies` cannot name `__Host-cloakroom`"),
         ("upstrem = \"demo\"", "3:1: unknown key `upstrem` in `[[routes]]`"),
     ];
     for (text, expected) in routes {
@@ -360,6 +375,29 @@ fn each_rule_names_what_breaks_it() {
     for (text, expected) in upstreams {
         assert_eq!(titles(&format!("[[routes]]\nupstream = \"{text}\"")), [expected]);
     }
+}
+
+#[test]
+fn what_a_route_requires_is_read_into_types() {
+    let text = "[[routes]]\nupstream = \"http://127.0.0.1:3000\"\nunauthenticated = \"redirect\"\nend_app_cookies = [\"a\", \"b\", \"a\"]\n
+         require = { user = [\"ada\"], any = { role = [\"admin\"] }, all = { \"user.groups\" = [\"b\", \"a\"] }, login_age = \"15m\" }\n[login]\n";
+    let config = config(text);
+    let route = &config.routes[0];
+
+    let wanted = |path: &[&str], values: &[&str]| Wanted {
+        path: path.iter().map(|name| (*name).to_owned()).collect(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    };
+    let require = Require {
+        user: Some(["ada".to_owned()].into()),
+        any: vec![wanted(&["role"], &["admin"])],
+        all: vec![wanted(&["user", "groups"], &["a", "b"])],
+        login_age: Some(Duration::from_secs(900)),
+    };
+    assert_eq!(route.require, Some(require));
+    assert_eq!(route.session, SessionUse::Required, "to require something is to require a user");
+    assert_eq!(route.unauthenticated, Unauthenticated::Redirect);
+    assert_eq!(route.end_app_cookies, ["a", "b"]);
 }
 
 #[test]

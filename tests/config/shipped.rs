@@ -37,7 +37,7 @@ fn the_shipped_files_mongodb_keys_are_right() {
 #[test]
 fn the_shipped_file_names_every_key() {
     let bogus = "qqqqqqqqqqqq = 1";
-    let mut texts = vec![format!("{ROUTE}{bogus}")];
+    let mut texts = vec![format!("{ROUTE}{bogus}"), format!("{ROUTE}require = {{ {bogus} }}")];
     for section in [
         "server",
         "server.limits",

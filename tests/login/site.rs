@@ -44,7 +44,9 @@ impl Site {
     }
 
     pub fn browser(&self) -> Browser {
-        Browser::new(self.proxy.addr()).header("Accept", "text/html").header("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
+        Browser::new(self.proxy.addr())
+            .header("Accept", "text/html")
+            .header("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
     }
 
     /// Somebody who has signed in.

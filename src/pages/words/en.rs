@@ -113,10 +113,29 @@ pub const WORDS: Words = Words {
             title: "Please sign in first",
             lines: &[
                 "You are not signed in, so what you sent was not passed on.",
-                "Sign in, and you come back to the form. What you typed there must be sent again.",
+                "Sign in and go back to the form: what you typed there must be sent again.",
+            ],
+        },
+        session_ended: Text {
+            title: "Please sign in again",
+            lines: &["Your session has ended.", "Nothing is lost: sign in, and come back to this page."],
+        },
+        login_too_old: Text {
+            title: "Please sign in again",
+            lines: &["You signed in a while ago, and this page needs a fresh login.", "You stay signed in everywhere else."],
+        },
+        form_needs_login: Text {
+            title: "Please sign in again",
+            lines: &[
+                "You signed in a while ago, and this needs a fresh login, so what you sent was not passed on.",
+                "Sign in and go back to the form: what you typed there must be sent again.",
             ],
         },
         forbidden: Text { title: "This page is not for you", lines: &["You need to be signed in as somebody who may see it."] },
+        not_allowed: Text {
+            title: "This page is not for you",
+            lines: &["It is for others only. If you have another account, you can change to it."],
+        },
         cross_site: Text {
             title: "That came from another site",
             lines: &["To keep you safe, this is only possible from this site's own pages.", "Go back to the site and try there."],

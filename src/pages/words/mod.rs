@@ -147,7 +147,15 @@ pub struct Refusals {
     pub idle: Text,
     /// A form was sent by somebody who is not signed in (any more).
     pub form_not_sent: Text,
+    /// A session ended, for whatever reason.
+    pub session_ended: Text,
+    /// Signed in, but too long ago for this page.
+    pub login_too_old: Text,
+    /// The same for a form that was sent.
+    pub form_needs_login: Text,
     pub forbidden: Text,
+    /// Signed in as somebody for whom the page is not. Comes after `signed_in_as`.
+    pub not_allowed: Text,
     pub cross_site: Text,
     pub store_unavailable: Text,
     pub logout_unconfirmed: Text,

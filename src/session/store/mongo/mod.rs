@@ -289,4 +289,8 @@ impl SessionStore for MongoStore {
     fn describe(&self) -> String {
         format!("MongoDB at {}, {}.{}", self.hosts, self.shared.settings.database, self.shared.settings.collection)
     }
+
+    fn version_after(&self, record: &Record, before: Option<&Version>, now: Timestamp) -> Option<Version> {
+        self.codec.version_after(record, before, now)
+    }
 }
