@@ -10,6 +10,7 @@ use std::time::Duration;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ROUTE: &str = "[[routes]]\nupstream = \"demo\"\n";
+const BCRYPT: &str = "$2b$10$UU.SnId495DX.8C0MAdLsOQRGc1xaHj4HvHPG1P/GoGR3Kg0pM7ha";
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -27,6 +28,9 @@ fn load_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     std::fs::write(directory.path().join("proxy.toml"), text).unwrap();
     std::fs::write(directory.path().join("key"), format!("{KEY}\n")).unwrap();
     std::fs::write(directory.path().join("logo.svg"), "<svg/>").unwrap();
+    std::fs::write(directory.path().join("users.toml"), format!("[users.alice]\nhash = \"{BCRYPT}\"\n")).unwrap();
+    std::fs::write(directory.path().join("broken.toml"), "[users.alice]\nhash = \"$1$old\"\nrolle = \"x\"\n").unwrap();
+    std::fs::write(directory.path().join(".htpasswd"), format!("alice:{BCRYPT}\nold:$apr1$a$b\n")).unwrap();
     config::load(&directory.path().join("proxy.toml"), env)
 }
 
