@@ -15,3 +15,6 @@ mod logout;
 mod lost_cookie;
 #[path = "login/site.rs"]
 mod site;
+#[allow(dead_code)] // the faults that are not struck here
+#[path = "sessions/tap.rs"]
+mod tap;

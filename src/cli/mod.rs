@@ -3,7 +3,7 @@
 pub mod assemble;
 pub mod check;
 pub mod demo;
-mod desk;
+pub mod desk;
 pub mod healthcheck;
 pub mod run;
 pub mod secret;

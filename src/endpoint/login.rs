@@ -78,15 +78,15 @@ pub async fn submit(question: &Question<'_>, desk: &Desk) -> Reply {
 impl<'a> Visit<'a> {
     fn new(question: &'a Question<'a>, desk: &'a Desk, return_to: Option<&str>, again: bool) -> Self {
         let named = return_to.and_then(|raw| question.onward(Some(raw)));
-        let name = if again { question.user().unwrap_or_default().to_owned() } else { String::new() };
+        let before = if let (true, Visitor::Known(session)) = (again, &question.visitor) { Some(session) } else { None };
         Visit {
             question,
             desk,
             is_bound: named.is_some(),
             return_to: named.unwrap_or_else(|| desk.default_return.clone()),
             again,
-            name,
-            remember: false,
+            name: before.and_then(|session| session.user()).unwrap_or_default().to_owned(),
+            remember: before.is_some_and(|session| session.record().cookie.expires.is_some()),
             pre: PreSession::of(question),
         }
     }

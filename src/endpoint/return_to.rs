@@ -45,11 +45,11 @@ impl ReturnTo {
         self.0.split(['?', '#']).next().unwrap_or_default()
     }
 
-    /// The path as a person reads it, cut to a line; `None` for the front page, which is not worth telling.
+    /// The path as a person reads it, cut to a line; `None` for a page whose path tells nobody anything.
     pub fn shown(&self) -> Option<String> {
         let path = percent_decode_str(self.path()).decode_utf8_lossy();
         match path.char_indices().nth(SHOWN_LENGTH) {
-            _ if path == "/" => None,
+            _ if path == "/" || path == DEVICES => None,
             Some((end, _)) => Some(format!("{}…", path.get(..end).unwrap_or_default())),
             None => Some(path.into_owned()),
         }

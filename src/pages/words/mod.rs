@@ -6,6 +6,9 @@ pub mod zh;
 use crate::session::lifecycle::Lapse;
 use std::time::Duration;
 
+/// Nobody counts the seconds of what has just happened.
+const JUST_NOW: Duration = Duration::from_secs(60);
+
 /// A message of its own: what happened, and then what it means and what to do.
 #[derive(Debug)]
 pub struct Text {

@@ -1,6 +1,6 @@
 //! Chinese, simplified.
 
-use super::{Devices, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
+use super::{Devices, JUST_NOW, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
 use std::time::Duration;
 
 /// Chinese, simplified.
@@ -63,7 +63,7 @@ pub const WORDS: Words = Words {
             (None, Some(system)) => format!("{system} 上的浏览器"),
             (None, None) => "未知设备".to_owned(),
         },
-        signed_in: |ago| format!("{}前登录", length(ago)),
+        signed_in: |ago| if ago < JUST_NOW { "刚刚登录".to_owned() } else { format!("{}前登录", length(ago)) },
         active: |ago| format!("{}前活动", length(ago)),
         active_now: "正在使用",
         end: "退出",
