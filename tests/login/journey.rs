@@ -4,6 +4,8 @@ use crate::bench::{Bench, Guest};
 use crate::site::{PASSWORD, Site, hidden, send, sign_in};
 use crate::support::cases;
 
+const CART: &str = "/set?json=%7B%22cart%22:%5B%22hat%22%5D%7D";
+
 #[tokio::test]
 async fn a_visitor_signs_in_and_lands_on_the_page_they_wanted() {
     let site = Site::start().await;
@@ -45,7 +47,7 @@ async fn no_app_can_set_the_logins_own_cookies() {
 async fn an_id_from_before_the_login_opens_nothing_after_it() {
     let site = Site::start().await;
     let mut browser = site.browser();
-    browser.get("/set?json={\"cart\":[\"hat\"]}").await;
+    browser.get(CART).await;
     let planted = browser.clone();
 
     sign_in(&mut browser, "/login", "alice", PASSWORD).await;
@@ -61,7 +63,8 @@ async fn an_id_from_before_the_login_opens_nothing_after_it() {
 async fn nothing_of_the_first_user_reaches_the_second() {
     let site = Site::start().await;
     let mut browser = site.signed_in("alice").await;
-    browser.get("/set?json={\"cart\":[\"hat\"]}").await;
+    browser.get(CART).await;
+    assert_eq!(browser.get("/x").await.received("x-session-cart"), ["[\"hat\"]"]);
 
     let form = browser.get("/login?fresh=1").await;
     send(&mut browser, &form, &[("username", "bob"), ("password", PASSWORD)]).await;
@@ -74,16 +77,16 @@ async fn nothing_of_the_first_user_reaches_the_second() {
 }
 
 #[tokio::test]
-async fn a_role_that_was_lost_meanwhile_does_not_come_back_with_the_old_session() {
+async fn a_role_that_an_app_gave_a_stranger_is_not_taken_for_the_users() {
     let site = Site::start().await;
     let mut browser = site.browser();
-    // An app that signs people in itself gave the role; the users file gives bob none.
-    browser.get("/private/login-as?user=bob").await;
-    let page = browser.send("GET", "/private/login-as?user=bob", &[], b"").await;
-    assert_ne!(page.status, 200, "a stranger reaches no protected route");
-    let mut bob = site.signed_in("bob").await;
+    browser.get("/set?json=%7B%22role%22:%22admin%22%7D").await;
+    assert_eq!(browser.get("/x").await.received("x-session-role"), ["admin"]);
 
-    assert_eq!(bob.get("/private/x").await.received("x-session-role"), Vec::<String>::new());
+    sign_in(&mut browser, "/login", "bob", PASSWORD).await;
+
+    assert_eq!(browser.get("/private/x").await.received("x-session-user"), ["bob"]);
+    assert_eq!(browser.get("/private/x").await.received("x-session-role"), Vec::<String>::new());
 }
 
 #[tokio::test]

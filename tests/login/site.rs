@@ -36,7 +36,7 @@ impl Site {
         let toml = format!(
             "[store]\nkind = \"memory\"\n[login]\nthrottle = {{ per_user = \"off\", per_client = \"off\" }}\n{login}\n\
              [[routes]]\nmatch = {{ path = \"/private/*\" }}\nupstream = \"{url}\"\nsession = \"required\"\nlogin = true\n\
-             [[routes]]\nupstream = \"{url}\"\nwrite = [\"cart\"]\n",
+             [[routes]]\nupstream = \"{url}\"\nwrite = [\"cart\", \"role\"]\n",
             url = app.url()
         );
         let proxy = Cloakroom::with(&toml).file("users.toml", users()).start().await;
