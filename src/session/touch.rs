@@ -14,7 +14,10 @@ impl Sessions {
     /// was told depends on it.
     pub(super) fn touch_later(self: &Arc<Self>, session: &Session, at: &Circumstances) -> bool {
         let now = self.now();
-        if !self.options.lifecycle.is_touch_due(&session.record, now) || self.is_touched_meanwhile(session, now) || !self.begin_touch(session) {
+        if !self.options.lifecycle.is_touch_due(&session.record, now)
+            || self.is_touched_meanwhile(session, now)
+            || !self.begin_touch(session)
+        {
             return false;
         }
         let (sessions, session, at) = (self.clone(), session.clone(), at.clone());
