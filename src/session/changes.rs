@@ -110,6 +110,8 @@ pub enum Dropped {
     TooLarge,
     /// No cookie can reach this browser (`secure` on plain HTTP, or another path).
     NoCookie,
+    /// All of the user's sessions were ended while this one was begun or renewed.
+    Revoked,
     /// Too many others changed it at the same time.
     Contended,
 }
@@ -133,6 +135,7 @@ impl Event {
             Event::Dropped(Dropped::Renewed) => "dropped-renewed",
             Event::Dropped(Dropped::TooLarge) => "dropped-too-large",
             Event::Dropped(Dropped::NoCookie) => "dropped-no-cookie",
+            Event::Dropped(Dropped::Revoked) => "dropped-revoked",
             Event::Dropped(Dropped::Contended) => "dropped-contended",
         }
     }

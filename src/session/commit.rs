@@ -21,6 +21,13 @@ const MOST_TRIES: usize = 16;
 
 type Committed = Result<Outcome, Arc<StoreError>>;
 
+/// What became of a new record.
+pub(super) enum Created {
+    Stands(SessionId, SessionKey, Record),
+    /// All of the user's sessions were ended while it was made, so it was taken back.
+    Revoked,
+}
+
 /// What became of a compare-and-swap.
 pub(super) enum Swap {
     Done,
@@ -120,7 +127,7 @@ impl Sessions {
     }
 
     /// A session for somebody who has none. Data that stays empty begins nothing, unless `save_uninitialized`.
-    pub(super) async fn begin(&self, changes: &Changes, at: &Circumstances) -> Committed {
+    pub(super) async fn begin(self: &Arc<Self>, changes: &Changes, at: &Circumstances) -> Committed {
         let now = self.now();
         let mut record = self.blank(now);
         apply(&mut record, changes);
@@ -136,8 +143,13 @@ impl Sessions {
             return Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge)));
         }
         let event = if record.user.is_some() { Event::LoggedIn } else { Event::Started };
-        let (id, _, record) = self.create(record, at, now).await?;
-        Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event })
+        match self.create(record, at, now).await? {
+            Created::Stands(id, _, record) => {
+                self.end_oldest_beside(&record).await;
+                Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event })
+            }
+            Created::Revoked => Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))),
+        }
     }
 
     /// Changes a known session: in place, or by a successor when it gets a new id.
@@ -194,7 +206,7 @@ impl Sessions {
         }
         record.handle = Some(session.handle().clone());
         let record = self.stamped(record, at, now);
-        match self.swap(&session.key, session, &record, now).await {
+        match self.swap(session, &record, None, now).await {
             Ok(Swap::Done) => {}
             Ok(Swap::Gone) => return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone)))),
             // Below, an answer that asked for nothing does not fail because a refresh did. The cookie is told all the same: it may outlive
@@ -218,13 +230,31 @@ impl Sessions {
         self.used(session, due, at, now)
     }
 
-    pub(super) async fn create(
-        &self,
-        record: Record,
-        at: &Circumstances,
-        now: Timestamp,
-    ) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
-        let record = self.stamped(record, at, now);
+    /// Inserts a record under a fresh id. One that has a user is taken back if the user's epoch has moved since it was read, or since the
+    /// session that it continues began: an end of all may have looked before the record was there.
+    pub(super) async fn create(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Result<Created, Arc<StoreError>> {
+        record = self.stamped(record, at, now);
+        let Some(user) = record.user.clone() else { return self.insert(record, now).await.map(|(id, key, r)| Created::Stands(id, key, r)) };
+        let epoch = match record.epoch {
+            Some(epoch) => epoch,
+            None => self.store.epoch(&user).await.map_err(Arc::new)?,
+        };
+        record.epoch = Some(epoch);
+        let (id, key, record) = self.insert(record, now).await?;
+        match self.store.epoch(&user).await {
+            Ok(current) if current <= epoch => Ok(Created::Stands(id, key, record)),
+            Ok(_) => {
+                self.discard(&key).await;
+                Ok(Created::Revoked)
+            }
+            Err(error) => {
+                self.discard(&key).await;
+                Err(Arc::new(error))
+            }
+        }
+    }
+
+    async fn insert(&self, record: Record, now: Timestamp) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
         let shared = Arc::new(record.clone());
         loop {
             let id = SessionId::generate(self.entropy.as_ref());
@@ -245,46 +275,53 @@ impl Sessions {
         }
     }
 
-    /// Compare-and-swap, with an unknown outcome resolved by reading back.
-    pub(super) async fn swap(&self, key: &SessionKey, session: &Session, record: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+    /// Compare-and-swap, with an unknown outcome resolved by reading back. `successor` is our own, made for this swap.
+    pub(super) async fn swap(
+        &self,
+        session: &Session,
+        record: &Record,
+        successor: Option<&SessionKey>,
+        now: Timestamp,
+    ) -> Result<Swap, Arc<StoreError>> {
         let shared = Arc::new(record.clone());
-        let first = self.store.update(key, &session.version, shared.clone(), now).await;
-        self.flights.forget(key);
+        let first = self.store.update(&session.key, &session.version, shared, now).await;
+        self.flights.forget(&session.key);
+        let read_back = self.read_back(session, record, successor, now);
         match first {
             Ok(Updated::Done) => Ok(Swap::Done),
-            Ok(Updated::Gone) => Ok(self.read_back(key, session, record, now).await.unwrap_or(Swap::Gone)),
-            Ok(Updated::Stale) => self.read_back(key, session, record, now).await,
+            Ok(Updated::Gone) => Ok(read_back.await.unwrap_or(Swap::Gone)),
+            Ok(Updated::Stale) => read_back.await,
             Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                let read = self.read_back(key, session, record, now).await;
-                Ok(read.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
+                Ok(read_back.await.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
             }
             Err(error) => Err(Arc::new(error)),
         }
     }
 
     /// What has become of the record that this write was meant for.
-    async fn read_back(&self, key: &SessionKey, session: &Session, written: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
-        match self.store.load(key, now).await.map_err(Arc::new)? {
+    async fn read_back(
+        &self,
+        session: &Session,
+        written: &Record,
+        successor: Option<&SessionKey>,
+        now: Timestamp,
+    ) -> Result<Swap, Arc<StoreError>> {
+        match self.store.load(&session.key, now).await.map_err(Arc::new)? {
             Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
             Found::Live(found, version) if found.moved.is_none() => Ok(Swap::Stale(self.reloaded(session, found, version))),
-            Found::Live(found, _) | Found::Expired(found) => match &found.moved {
-                Some(moved) => self.renewed_meanwhile(session, &moved.to, now).await,
-                None => Ok(Swap::Gone),
-            },
-            Found::Absent => Ok(Swap::Gone),
+            _ => self.renewed_meanwhile(session, successor, now).await,
         }
     }
 
-    /// The session under its new id, which this visitor may read and end, and sign in over, but not change.
-    async fn renewed_meanwhile(&self, session: &Session, to: &SessionKey, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
-        match self.store.load(to, now).await.map_err(Arc::new)? {
-            Found::Live(found, version) if found.moved.is_none() => {
-                let mut moved = self.session(session.id.clone(), to.clone(), found, version, false);
-                moved.id = None;
-                Ok(Swap::Stale(moved))
-            }
-            Found::Live(..) | Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
-        }
+    /// The session under the id that a renewal gave it, which this visitor may read and end, and sign in over, but not change.
+    async fn renewed_meanwhile(&self, session: &Session, successor: Option<&SessionKey>, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+        let found = self.store.find(session.handle(), now).await.map_err(Arc::new)?;
+        let Some(found) = found.into_iter().find(|found| Some(&found.key) != successor && found.key != session.key) else {
+            return Ok(Swap::Gone);
+        };
+        let mut moved = self.session(session.id.clone(), found.key, found.record, found.version, false);
+        moved.id = None;
+        Ok(Swap::Stale(moved))
     }
 
     fn reloaded(&self, session: &Session, record: Arc<Record>, version: Version) -> Session {
@@ -306,6 +343,8 @@ impl Sessions {
             handle: Some(Handle::generate(self.entropy.as_ref())),
             client: None,
             moved: None,
+            ended: None,
+            epoch: None,
         }
     }
 

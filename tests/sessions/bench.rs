@@ -48,6 +48,7 @@ pub fn options() -> Options {
         unset: Unset::Keep,
         user_from: None,
         keep_at_login: Keep::All,
+        max_per_user: None,
         max_bytes: 64 * 1024,
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Waits for the retries of an end, which use real time.
 async fn until_gone(bench: &Bench, cookie: &str) {
     let gone = async {
-        while bench.stored(cookie).await.is_some() {
+        while bench.stored(cookie).await.is_some_and(|left| left.ended.is_none()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

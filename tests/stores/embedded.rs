@@ -174,5 +174,5 @@ async fn the_header_says_whose_file_it_is() {
 
     let header = ["application_id", "user_version", "auto_vacuum", "journal_mode"].map(|pragma| check(&path, pragma));
 
-    assert_eq!(header, ["Integer(1131178866)", "Integer(1)", "Integer(2)", "Text(\"wal\")"]);
+    assert_eq!(header, ["Integer(1131178866)", "Integer(2)", "Integer(2)", "Text(\"wal\")"]);
 }

@@ -197,7 +197,7 @@ async fn indexes(collection: &Collection<Document>) -> Vec<Document> {
         if let Ok(answer) = database.run_command(doc! { "listIndexes": collection.name() }).await {
             let batch = answer.get_document("cursor").unwrap().get_array("firstBatch").unwrap().clone();
             let batch: Vec<Document> = batch.into_iter().map(|index| index.as_document().unwrap().clone()).collect();
-            if batch.iter().any(|index| index.get_str("name").is_ok_and(|name| name == "cloakroom_user")) {
+            if batch.iter().any(|index| index.get_str("name").is_ok_and(|name| name == "cloakroom_handle")) {
                 return batch;
             }
         }
@@ -231,7 +231,7 @@ async fn indexes_in_the_way_are_left_alone() {
         let store = MongoStore::connect(settings).await.unwrap();
 
         let found = indexes(&collection).await;
-        assert_eq!(found.len(), 3, "_id, theirs and ours by user: {found:?}");
+        assert_eq!(found.len(), 4, "_id, theirs and ours by user and by handle: {found:?}");
         created(&store, "k", record()).await;
     }
 }
