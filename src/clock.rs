@@ -1,7 +1,8 @@
-//! Time as the product sees it: one wall clock, injected, so that tests move it by hand.
+//! Time as the product sees it: one wall clock and one that only goes forward, injected, so that tests move them by hand.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment: milliseconds since the Unix epoch, UTC. BSON dates and JavaScript dates have the same grain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,10 +48,24 @@ fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A moment on the clock that only goes forward: milliseconds since some moment of this process. For ages, never for storing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
 /// Where the present comes from.
 pub trait Clock: Send + Sync + 'static {
     /// The present.
     fn now(&self) -> Timestamp;
+
+    /// The present on a clock that nobody sets.
+    fn moment(&self) -> Moment;
 }
 
 /// The machine's wall clock.
@@ -62,26 +77,44 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(millis(since))
     }
+
+    fn moment(&self) -> Moment {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Moment(u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    wall: AtomicI64,
+    passed: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn at(start: Timestamp) -> Self {
-        ManualClock(AtomicI64::new(start.0))
+        ManualClock { wall: AtomicI64::new(start.0), passed: AtomicU64::new(0) }
     }
 
-    /// Moves the clock forward.
+    /// Lets time pass.
     pub fn advance(&self, length: Duration) {
-        self.0.fetch_add(millis(length), Ordering::SeqCst);
+        self.wall.fetch_add(millis(length), Ordering::SeqCst);
+        self.passed.fetch_add(millis(length).unsigned_abs(), Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock, forward or back: no time passes.
+    pub fn set(&self, now: Timestamp) {
+        self.wall.store(now.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.passed.load(Ordering::SeqCst))
     }
 }

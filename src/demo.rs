@@ -38,7 +38,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
         .route("/cart", post(add_to_cart))
         .route("/cart/remove", post(remove_from_cart))
         // Cloakroom answers this path itself; here it is for a demo that runs alone.
-        .route(pages::LOOK_PATH, get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], pages::LOOK) }))
+        .route(pages::LOOK_PATH, get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], pages::Look::plain().sheet().clone()) }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "The demo has no such page.\n") })
         .layer(DefaultBodyLimit::max(16 * 1024));
     axum::serve(listener, app).await

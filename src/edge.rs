@@ -1,11 +1,13 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
-use crate::access::{self, Passage};
+use crate::access::{self, Doors, Passage};
 use crate::endpoint::{self, Endpoint, Question};
+use crate::header::end;
 use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
 use crate::header::response::{self, Wishes};
 use crate::inbound::{Inbound, Malformed, Site};
+use crate::pages::{Language, Look, Manner};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
@@ -23,12 +25,22 @@ pub struct Edge {
     pub(crate) reserved: Reserved,
     /// Cookie names that are ours: never to the app, never from it.
     pub(crate) our_cookies: Vec<String>,
-    /// Fields that `/.cloakroom/session` may show.
-    exposed: Vec<String>,
-    routes: Routes,
+    /// How our own pages look.
+    look: Look,
+    policy: Policy,
     dressers: HashMap<String, Dresser>,
-    /// Fields that `write = "all"` does not include.
-    protected: BTreeSet<String>,
+}
+
+/// What the configuration says about who gets where.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub routes: Routes,
+    /// Fields that `write = "all"` does not include; those that routes require are added.
+    pub protected: BTreeSet<String>,
+    /// Fields that `/.cloakroom/session` may show.
+    pub exposed: Vec<String>,
+    /// Where visitors sign in and out.
+    pub doors: Doors,
 }
 
 /// One request on its way through, as later steps need it.
@@ -57,6 +69,8 @@ pub enum Verdict {
 pub struct Departure {
     /// Our cookie, to append.
     pub set_cookie: Option<HeaderValue>,
+    /// Lines that expire the app's cookies; before its own, so that one that it sets in this answer stays.
+    pub ended_cookies: Vec<HeaderValue>,
     /// The answer belongs to one visitor: shared caches must not keep it.
     pub is_private: bool,
     /// What happened, for the log.
@@ -66,21 +80,30 @@ pub struct Departure {
 /// The app's answer is discarded, and this takes its place.
 pub struct Refused {
     pub rejection: Rejection,
-    pub set_cookie: Option<HeaderValue>,
+    /// Our cookie, and lines that expire the app's.
+    pub set_cookies: Vec<HeaderValue>,
     pub event: Event,
 }
 
 impl Edge {
     /// Compiles routes and templates.
-    pub fn new(sessions: Arc<Sessions>, site: Site, routes: Routes, protected: BTreeSet<String>, exposed: Vec<String>) -> Self {
-        let set_names = routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.clone()));
+    pub fn new(sessions: Arc<Sessions>, site: Site, mut policy: Policy) -> Self {
+        let set_names = policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.clone()));
         let reserved = Reserved::new(set_names);
-        let dressers = routes.iter().map(|route| (route.name.clone(), Dresser::new(&route.headers))).collect();
+        let dressers = policy.routes.iter().map(|route| (route.name.clone(), Dresser::new(&route.headers))).collect();
+        let required = policy.routes.iter().filter_map(|route| route.require.as_ref());
+        policy.protected.extend(required.flat_map(|require| require.fields().map(str::to_owned)));
         let mut our_cookies: Vec<String> = ["cloakroom", "__Host-cloakroom", "__Secure-cloakroom"].map(str::to_owned).into();
         if !our_cookies.iter().any(|name| name == sessions.cookie_name()) {
             our_cookies.push(sessions.cookie_name().to_owned());
         }
-        Edge { sessions, site, reserved, our_cookies, exposed, routes, dressers, protected }
+        let look = Look::plain().clone();
+        Edge { sessions, site, reserved, our_cookies, look, policy, dressers }
+    }
+
+    /// How our pages speak to whoever sent these headers.
+    pub fn manner(&self, headers: &HeaderMap) -> Manner<'_> {
+        Manner::new(&self.look, Language::of(headers))
     }
 
     /// Reads a request's head into types.
@@ -93,7 +116,7 @@ impl Edge {
         if let Some(endpoint) = Endpoint::at(inbound.target.path()) {
             return Verdict::Own(endpoint);
         }
-        let route = match self.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
+        let route = match self.policy.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
             Ok(route) => route.clone(),
             Err(NoRoute::Host) => return Verdict::Refuse(Rejection::Misdirected),
             Err(NoRoute::Path) => return Verdict::Refuse(Rejection::NoRoute),
@@ -107,16 +130,9 @@ impl Edge {
             return Verdict::Refuse(Rejection::CrossSite);
         }
         let visitor = if values.is_empty() { Visitor::Stranger } else { Box::pin(self.sessions.resume(&values)).await };
-        match access::passage(&route, &visitor) {
+        match access::passage(&route, &visitor, self.sessions.now()) {
             Passage::Open => self.forward(inbound, route, visitor, true, headers),
-            Passage::Unavailable => Verdict::Refuse(Rejection::StoreUnavailable),
-            Passage::NeedsUser => {
-                let lapse = if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None };
-                Verdict::Refuse(match route.unauthenticated {
-                    crate::route::Unauthenticated::Unauthorized => Rejection::NotSignedIn { lapse },
-                    crate::route::Unauthenticated::Forbidden => Rejection::Forbidden,
-                })
-            }
+            closed => Verdict::Refuse(access::turned_away(closed, &route, &visitor, &inbound, headers, &self.policy.doors)),
         }
     }
 
@@ -124,21 +140,25 @@ impl Edge {
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
         let visitor =
             if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
-        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, exposed: &self.exposed };
+        let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
+        let (ended_cookies, exposed, manner) = (&ended_cookies, &self.policy.exposed, self.manner(headers));
+        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, ended_cookies, exposed, manner };
         endpoint::answer(endpoint, &question).await
     }
 
     /// Commits what the app's answer asks for. Called for every final head and for a 101, before a byte of it leaves.
     pub async fn depart(&self, visit: &mut Visit, headers: &HeaderMap) -> Result<Departure, Refused> {
         if !visit.has_session {
-            return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
+            return Ok(Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event: Event::None });
         }
         let changes = self.wishes(visit, headers);
         if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
-            return Ok(Departure { set_cookie: None, is_private: false, event: Event::None });
+            return Ok(Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event: Event::None });
         }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
+        let before = if let Visitor::Known(session) = &visitor { session.user().map(str::to_owned) } else { None };
+        let login = changes.login.clone();
         let secure = visit.inbound.secure;
         let at = Circumstances {
             secure,
@@ -148,7 +168,7 @@ impl Edge {
         };
         let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
             tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
-            Refused { rejection: Rejection::StoreUnavailable, set_cookie: None, event: Event::None }
+            Refused { rejection: Rejection::StoreUnavailable, set_cookies: Vec::new(), event: Event::None }
         })?;
         if let Event::Dropped(reason) = outcome.event {
             tracing::warn!(
@@ -162,10 +182,36 @@ impl Edge {
             CookieOrder::Set(line) => HeaderValue::try_from(line).ok(),
             CookieOrder::Keep => None,
         };
+        let mut ended_cookies = match outcome.event {
+            Event::Ended | Event::EndedAll | Event::EndUnconfirmed => self.ended_cookies(&visit.inbound),
+            // Without the header it was the field that names the user, and that has changed.
+            Event::LoggedIn if before.is_some() && (login.is_none() || login != before) => self.ended_cookies(&visit.inbound),
+            _ => Vec::new(),
+        };
         if outcome.event == Event::EndUnconfirmed {
-            return Err(Refused { rejection: Rejection::StoreUnavailable, set_cookie, event: outcome.event });
+            ended_cookies.extend(set_cookie);
+            return Err(Refused { rejection: Rejection::StoreUnavailable, set_cookies: ended_cookies, event: outcome.event });
         }
-        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, event: outcome.event })
+        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, ended_cookies, event: outcome.event })
+    }
+
+    /// `Set-Cookie` lines for a browser whose session ended, or in which somebody else signs in: they expire the cookies that the routes of
+    /// this host name in `end_app_cookies`.
+    ///
+    /// A cookie of an app stays if the app set it with a `Domain` other than our own cookie's, or with a `Path` other than `/` and that of
+    /// its route.
+    pub fn ended_cookies(&self, inbound: &Inbound) -> Vec<HeaderValue> {
+        let mut lines: Vec<HeaderValue> = Vec::new();
+        for route in self.policy.routes.iter().filter(|route| route.pattern.matches_host(inbound.host.name())) {
+            let below = route.pattern.path.base();
+            let paths = ["/"].into_iter().chain(Some(below).filter(|path| *path != "/" && !path.contains(';')));
+            for name in &route.end_app_cookies {
+                lines.extend(end::expire(name, paths.clone(), self.sessions.cookie_domain(), inbound.secure));
+            }
+        }
+        lines.sort();
+        lines.dedup();
+        lines
     }
 
     /// What the answer asks for and the route allows: all of it, or (but for an end) nothing.
@@ -189,7 +235,7 @@ impl Edge {
         };
         match wishes.changes {
             Err(malformed) => refused(malformed.to_string()),
-            Ok(changes) => match response::permitted(&changes, &route.write, route.login, &self.protected) {
+            Ok(changes) => match response::permitted(&changes, &route.write, route.login, &self.policy.protected) {
                 Ok(()) => Changes { end, ..changes },
                 Err(forbidden) => refused(forbidden.to_string()),
             },

@@ -1,6 +1,7 @@
 //! Cloakroom: a reverse proxy that adds sessions in front of unmodified apps. `src/README.md` is the tour.
 
 pub mod access;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod edge;
 pub mod endpoint;
 pub mod header;
 pub mod inbound;
+pub mod mongo;
 pub mod pages;
 pub mod proxy;
 pub mod random;

@@ -1,7 +1,8 @@
 //! Every refusal of the edge: cause → one table of status, public text and log reason.
 
 use crate::inbound::{Asker, Malformed};
-use crate::pages::ErrorPage;
+use crate::pages::words::{Refusals, Text};
+use crate::pages::{ErrorPage, Language, Link, Manner};
 use crate::reply::Reply;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
@@ -19,15 +20,36 @@ pub enum Rejection {
     MethodRefused,
     ExpectationFailed,
     BodyTooLarge,
+    /// A form of ours that was not sent as a form.
+    FormType,
+    /// A form of ours with a field twice, or with bytes that are no text.
+    FormMalformed,
     /// No route for this path.
     NoRoute,
     /// No route for this host.
     Misdirected,
+    /// Not refused for good: the login page, and back.
+    SentToLogin {
+        /// A local address.
+        to: String,
+        too_old: bool,
+    },
     /// The route needs a user; why the session ended, if one did.
     NotSignedIn {
         lapse: Option<&'static str>,
+        way: WayIn,
+    },
+    /// The route needs a younger login than this user's.
+    LoginTooOld {
+        way: WayIn,
     },
     Forbidden,
+    /// Signed in, and not as somebody for whom the route is.
+    NotAllowed {
+        user: String,
+        /// Where they can change that: a local address.
+        logout: String,
+    },
     /// A form or a WebSocket of another site.
     CrossSite,
     StoreUnavailable,
@@ -42,122 +64,59 @@ pub enum Rejection {
     Defect,
 }
 
+/// How a visitor who must sign in gets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WayIn {
+    /// The login page with the way back, as a local address; `None`: there is none of ours.
+    pub login: Option<String>,
+    /// Something was sent that is lost, so the way back leads to the page where it was typed.
+    pub lost: bool,
+}
+
 /// What the visitor is told. Never a source, a path, a host or an id.
 struct Told {
     status: u16,
-    title: &'static str,
-    lines: &'static [&'static str],
+    /// In the visitor's language.
+    text: fn(&Refusals) -> &Text,
     reason: &'static str,
 }
 
-const fn told(status: u16, title: &'static str, lines: &'static [&'static str], reason: &'static str) -> Told {
-    Told { status, title, lines, reason }
+const fn told(status: u16, text: fn(&Refusals) -> &Text, reason: &'static str) -> Told {
+    Told { status, text, reason }
 }
 
 impl Rejection {
     fn told(&self) -> Told {
         match self {
-            Rejection::Malformed(what) => told(
-                400,
-                "We could not read that request",
-                &[
-                    "Something about it can be understood in more than one way, so it was not passed on.",
-                    "If you followed a link, the link is broken; try the site's front page.",
-                ],
-                what.as_str(),
-            ),
-            Rejection::HeadTooLarge => told(
-                431,
-                "That request is too large",
-                &["Its headers are larger than this site accepts.", "Clearing this site's cookies in your browser usually helps."],
-                "head-too-large",
-            ),
-            Rejection::UriTooLong => told(414, "That address is too long", &["It is longer than this site accepts."], "target-too-long"),
-            Rejection::SlowHead => {
-                told(408, "That took too long", &["The request did not arrive in time.", "Please try again."], "too-slow")
-            }
-            Rejection::MethodRefused => {
-                told(405, "That is not possible here", &["This address does not answer that kind of request."], "method-refused")
-            }
-            Rejection::ExpectationFailed => told(
-                417,
-                "We cannot do what that request expects",
-                &["It asks for something that this site does not offer."],
-                "expectation-failed",
-            ),
-            Rejection::BodyTooLarge => told(
-                413,
-                "That is too large to send",
-                &["This site accepts less than that at once.", "Please send a smaller file."],
-                "body-too-large",
-            ),
-            Rejection::NoRoute => told(404, "There is nothing here", &["The address leads nowhere on this site."], "no-route"),
-            Rejection::Misdirected => {
-                told(421, "That site is not here", &["The address names a site that is not served here."], "no-route-for-host")
-            }
-            Rejection::NotSignedIn { lapse: Some("idle") } => told(
-                401,
-                "Please sign in again",
-                &["You were away for a while, so your session ended.", "Nothing is lost: sign in, and come back to this page."],
-                "not-signed-in",
-            ),
-            Rejection::NotSignedIn { .. } => told(
-                401,
-                "Please sign in first",
-                &["This page is for people who are signed in.", "Sign in, then come back to it."],
-                "not-signed-in",
-            ),
-            Rejection::Forbidden => {
-                told(403, "This page is not for you", &["You need to be signed in as somebody who may see it."], "forbidden")
-            }
-            Rejection::CrossSite => told(
-                403,
-                "That came from another site",
-                &["To keep you safe, this is only possible from this site's own pages.", "Go back to the site and try there."],
-                "cross-site",
-            ),
-            Rejection::StoreUnavailable => told(
-                503,
-                "One moment, please",
-                &["Your session is safe, but we cannot reach it right now.", "You are not signed out. Please try again in a moment."],
-                "store-unavailable",
-            ),
-            Rejection::LogoutUnconfirmed => told(
-                503,
-                "You are signed out on this device",
-                &[
-                    "We could not reach the place where your session is kept, so we will keep trying to end it there.",
-                    "This browser has forgotten it already.",
-                ],
-                "logout-unconfirmed",
-            ),
-            Rejection::UpstreamUnreachable => told(
-                502,
-                "This page cannot be reached",
-                &["The service behind it does not answer right now.", "Please try again in a moment."],
-                "upstream-unreachable",
-            ),
-            Rejection::UpstreamTimeout => told(
-                504,
-                "This page takes too long",
-                &["The service behind it did not answer in time.", "Please try again in a moment."],
-                "upstream-timeout",
-            ),
-            Rejection::UpstreamMalformed => {
-                told(502, "This page cannot be shown", &["The service behind it gave an answer that makes no sense."], "upstream-malformed")
-            }
-            Rejection::HeadersTooLarge => told(
-                502,
-                "This page cannot be shown",
-                &["Your session holds more than the service behind this page can take."],
-                "session-headers-too-large",
-            ),
-            Rejection::Defect => told(
-                500,
-                "Something went wrong on our side",
-                &["It is not your fault, and it has been written down.", "Please try again."],
-                "defect",
-            ),
+            Rejection::Malformed(what) => told(400, |say| &say.malformed, what.as_str()),
+            Rejection::HeadTooLarge => told(431, |say| &say.head_too_large, "head-too-large"),
+            Rejection::UriTooLong => told(414, |say| &say.uri_too_long, "target-too-long"),
+            Rejection::SlowHead => told(408, |say| &say.too_slow, "too-slow"),
+            Rejection::MethodRefused => told(405, |say| &say.method_refused, "method-refused"),
+            Rejection::ExpectationFailed => told(417, |say| &say.expectation_failed, "expectation-failed"),
+            Rejection::BodyTooLarge => told(413, |say| &say.body_too_large, "body-too-large"),
+            Rejection::FormType => told(415, |say| &say.form_type, "form-type"),
+            Rejection::FormMalformed => told(400, |say| &say.form_type, "form-malformed"),
+            Rejection::NoRoute => told(404, |say| &say.no_route, "no-route"),
+            Rejection::Misdirected => told(421, |say| &say.misdirected, "no-route-for-host"),
+            Rejection::SentToLogin { too_old: false, .. } => told(303, |say| &say.not_signed_in, "not-signed-in"),
+            Rejection::SentToLogin { too_old: true, .. } => told(303, |say| &say.login_too_old, "login-too-old"),
+            Rejection::NotSignedIn { way: WayIn { lost: true, .. }, .. } => told(401, |say| &say.form_not_sent, "not-signed-in"),
+            Rejection::NotSignedIn { lapse: Some("idle"), .. } => told(401, |say| &say.idle, "not-signed-in"),
+            Rejection::NotSignedIn { lapse: Some(_), .. } => told(401, |say| &say.session_ended, "not-signed-in"),
+            Rejection::NotSignedIn { lapse: None, .. } => told(401, |say| &say.not_signed_in, "not-signed-in"),
+            Rejection::LoginTooOld { way: WayIn { lost: true, .. } } => told(401, |say| &say.form_needs_login, "login-too-old"),
+            Rejection::LoginTooOld { .. } => told(401, |say| &say.login_too_old, "login-too-old"),
+            Rejection::Forbidden => told(403, |say| &say.forbidden, "forbidden"),
+            Rejection::NotAllowed { .. } => told(403, |say| &say.not_allowed, "not-allowed"),
+            Rejection::CrossSite => told(403, |say| &say.cross_site, "cross-site"),
+            Rejection::StoreUnavailable => told(503, |say| &say.store_unavailable, "store-unavailable"),
+            Rejection::LogoutUnconfirmed => told(503, |say| &say.logout_unconfirmed, "logout-unconfirmed"),
+            Rejection::UpstreamUnreachable => told(502, |say| &say.upstream_unreachable, "upstream-unreachable"),
+            Rejection::UpstreamTimeout => told(504, |say| &say.upstream_timeout, "upstream-timeout"),
+            Rejection::UpstreamMalformed => told(502, |say| &say.upstream_malformed, "upstream-malformed"),
+            Rejection::HeadersTooLarge => told(502, |say| &say.headers_too_large, "session-headers-too-large"),
+            Rejection::Defect => told(500, |say| &say.defect, "defect"),
         }
     }
 
@@ -173,15 +132,27 @@ impl Rejection {
 
     /// The answer: a page for a person, `application/problem+json` (RFC 9457) for a script. Never `WWW-Authenticate`, which would open
     /// the browser's own password window.
-    pub fn reply(&self, asker: Asker) -> Reply {
-        let Told { status, title, lines, reason } = self.told();
+    ///
+    /// A page is in the visitor's language; what a script gets is for the one who wrote it, in English.
+    pub fn reply(&self, asker: Asker, manner: Manner<'_>) -> Reply {
+        let Told { status, text, reason } = self.told();
         let retry = matches!(status, 408 | 502..=504) && *self != Rejection::LogoutUnconfirmed;
+        if let Rejection::SentToLogin { to, .. } = self {
+            return Reply::see_other(to);
+        }
         let mut reply = match asker {
-            Asker::Person => Reply::page(status, &ErrorPage { status, title, lines, retry, number: String::new(), time: String::new() }),
+            Asker::Person => {
+                let Text { title, lines } = text(&manner.words.refusals);
+                let user = self.user().map(manner.words.signed_in_as);
+                let lines: Vec<&str> = user.as_deref().into_iter().chain(lines.iter().copied()).collect();
+                let (links, number, time) = (self.links(manner), String::new(), String::new());
+                Reply::page(status, &ErrorPage { manner, status, title, lines: &lines, retry, links, number, time })
+            }
             Asker::Script => {
+                let title = text(&Language::English.words().refusals).title;
                 let mut problem = json!({ "status": status, "title": title, "reason": reason });
-                if let (Rejection::NotSignedIn { lapse: Some(lapse) }, Some(members)) = (self, problem.as_object_mut()) {
-                    members.insert("session".to_owned(), (*lapse).into());
+                if let Some(members) = problem.as_object_mut() {
+                    members.extend(self.members().into_iter().map(|(name, value)| (name.to_owned(), value.into())));
                 }
                 Reply::problem(status, &problem)
             }
@@ -191,6 +162,36 @@ impl Rejection {
         }
         reply
     }
+
+    /// Who is signed in, if that is what is wrong.
+    fn user(&self) -> Option<&str> {
+        if let Rejection::NotAllowed { user, .. } = self { Some(user) } else { None }
+    }
+
+    /// What a person can do about it.
+    fn links<'a>(&self, manner: Manner<'a>) -> Vec<Link<'a>> {
+        let words = manner.words;
+        let link = match self {
+            Rejection::NotSignedIn { way, .. } | Rejection::LoginTooOld { way } => {
+                way.login.as_ref().map(|path| Link { text: words.sign_in, path: path.clone() })
+            }
+            Rejection::NotAllowed { logout, .. } => Some(Link { text: words.sign_in_as_another, path: logout.clone() }),
+            _ => None,
+        };
+        link.into_iter().collect()
+    }
+
+    /// What a script is told besides.
+    fn members(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Rejection::NotSignedIn { lapse, way } => {
+                lapse.map(|lapse| ("session", lapse)).into_iter().chain(way.login.as_deref().map(|login| ("login", login))).collect()
+            }
+            Rejection::LoginTooOld { way } => way.login.as_deref().map(|login| ("login", login)).into_iter().collect(),
+            Rejection::NotAllowed { user, logout } => vec![("user", user), ("logout", logout)],
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -199,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_person_gets_a_page_and_a_script_gets_json_and_neither_may_be_cached() {
-        let rejection = Rejection::NotSignedIn { lapse: Some("idle") };
-        let (page, problem) = (rejection.reply(Asker::Person), rejection.reply(Asker::Script));
+        let rejection = Rejection::NotSignedIn { lapse: Some("idle"), way: WayIn::default() };
+        let (page, problem) = (rejection.reply(Asker::Person, Manner::plain()), rejection.reply(Asker::Script, Manner::plain()));
 
         for reply in [&page, &problem] {
             assert_eq!(reply.status, 401);
@@ -213,8 +214,28 @@ mod tests {
     }
 
     #[test]
+    fn a_person_is_told_in_their_language_and_a_script_in_english() {
+        let manner = Manner::new(crate::pages::Look::plain(), Language::Chinese);
+        let text = |asker| String::from_utf8(Rejection::NoRoute.reply(asker, manner).body.to_vec()).unwrap();
+
+        assert!(text(Asker::Person).contains("这里什么也没有"));
+        assert!(text(Asker::Script).contains("There is nothing here"));
+    }
+
+    #[test]
+    fn who_is_not_allowed_is_told_as_whom_and_how_to_change() {
+        let rejection = Rejection::NotAllowed { user: "<ada>".into(), logout: "/out?return_to=/a%3Fb".into() };
+        let (page, problem) = (rejection.reply(Asker::Person, Manner::plain()), rejection.reply(Asker::Script, Manner::plain()));
+
+        let page = String::from_utf8(page.body.to_vec()).unwrap();
+        assert!(page.contains("You are signed in as &#60;ada&#62;.") && page.contains("href=\"/out?return_to=/a%3Fb\""), "{page}");
+        let problem: serde_json::Value = serde_json::from_slice(&problem.body).unwrap();
+        assert_eq!((problem["user"].as_str(), problem["reason"].as_str()), (Some("<ada>"), Some("not-allowed")));
+    }
+
+    #[test]
     fn an_outage_says_when_to_try_again() {
-        let reply = Rejection::StoreUnavailable.reply(Asker::Script);
+        let reply = Rejection::StoreUnavailable.reply(Asker::Script, Manner::plain());
 
         assert!(reply.status == 503 && reply.headers.iter().any(|(name, _)| name == "retry-after"));
     }

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderName, HeaderValue};
 
+/// What a browser may keep for ever, in seconds.
+pub const YEAR: u32 = 365 * 24 * 3600;
+
 /// What we answer ourselves. `Content-Length` is written with it.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -53,11 +56,19 @@ impl Reply {
         reply
     }
 
-    /// The sheet of all our pages: the same for everybody until the next version.
-    pub fn stylesheet(sheet: &'static str) -> Self {
-        let mut reply = Reply::new(200, "text/css; charset=utf-8", sheet);
+    /// A file of our pages, the same for everybody, that a browser may keep for so many seconds.
+    pub fn file(content_type: &'static str, bytes: Bytes, seconds: u32) -> Self {
+        let mut reply = Reply::new(200, content_type, bytes);
         reply.headers.retain(|(name, _)| name != CACHE_CONTROL);
-        reply.headers.push((CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")));
+        let immutable = if seconds >= YEAR { ", immutable" } else { "" };
+        reply
+            .headers
+            .extend(HeaderValue::try_from(format!("public, max-age={seconds}{immutable}")).ok().map(|value| (CACHE_CONTROL, value)));
+        // An image may be a document of its own (SVG): opened by itself it can do nothing.
+        reply.headers.push((
+            http::header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox"),
+        ));
         reply
     }
 
@@ -71,6 +82,12 @@ impl Reply {
     /// With a `Set-Cookie` line.
     pub fn with_cookie(mut self, line: &str) -> Self {
         self.headers.extend(HeaderValue::try_from(line).ok().map(|line| (SET_COOKIE, line)));
+        self
+    }
+
+    /// With further `Set-Cookie` lines.
+    pub fn with_cookies(mut self, lines: &[HeaderValue]) -> Self {
+        self.headers.extend(lines.iter().map(|line| (SET_COOKIE, line.clone())));
         self
     }
 

@@ -7,6 +7,7 @@ mod sessions {
     mod change;
     mod cookie;
     mod decisions;
+    mod devices;
     mod down;
     mod end;
     mod faults;
@@ -14,5 +15,6 @@ mod sessions {
     mod lifetime;
     mod login;
     mod node;
+    mod remember;
     mod renew;
 }

@@ -1,31 +1,31 @@
 //! `cloakroom run`: from a checked configuration to a serving process, and out again.
 
-use super::{FAILED, FINE, WRONG};
+use super::{FAILED, FINE, WRONG, assemble};
 use crate::clock::SystemClock;
-use crate::config::{self, Config, DEMO, KeepAtLogin, MaxAge, Mongo, SameSite, StoreKind};
+use crate::config::{self, Config, DEMO, Mongo, StoreKind};
 use crate::demo;
-use crate::edge::Edge;
-use crate::inbound::{Public, Site};
 use crate::proxy::guard::Deadlines;
 use crate::proxy::{Limits, Proxy, Upstream};
 use crate::random::OsEntropy;
-use crate::route::Routes;
 use crate::secret::Secret;
 use crate::server::{Listen, Server, admin, stop_signal};
 use crate::session::Sessions;
-use crate::session::cookie::{self, Attributes};
 use crate::session::keyring::Keyring;
-use crate::session::lifecycle::Lifecycle;
-use crate::session::sessions::{Keep, Options, PerScheme};
+use crate::session::store::cached::Shelf;
 use crate::session::store::embedded::{Limits as EmbeddedLimits, secret_beside};
+use crate::session::store::health::StreamHealth;
 use crate::session::store::mongo::MongoSettings;
-use crate::session::store::{EmbeddedStore, MemoryStore, MongoStore, SessionStore};
+use crate::session::store::{CachedStore, EmbeddedStore, GuardedStore, MemoryStore, MongoStore, SessionStore};
 use crate::telemetry;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+
+/// How often and how long to wait for a first word of the change stream before the start-up line is written.
+const LOOKS: u32 = 25;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -82,11 +82,8 @@ fn say(text: &str) {
 async fn serve(config: Config) -> Result<(), Failure> {
     let (store, secrets) = open_store(&config).await?;
     let keyring = Keyring::new(&secrets).ok_or("there is no secret to sign cookies with")?;
-    let sessions = Sessions::new(store, keyring, options(&config), Arc::new(SystemClock), Arc::new(OsEntropy));
-    let sessions = Arc::new(sessions);
-    let protected = config.session.user_from.iter().filter_map(|path| path.split('.').next()).map(str::to_owned).collect();
-    let exposed = config.session.expose.iter().cloned().collect();
-    let edge = Edge::new(sessions.clone(), site(&config), Routes::new(config.routes.clone()), protected, exposed);
+    let sessions = Arc::new(Sessions::new(store, keyring, assemble::options(&config), Arc::new(SystemClock), Arc::new(OsEntropy)));
+    let edge = assemble::edge(&config, sessions.clone());
     let upstreams = upstreams(&config).await?;
     for upstream in &upstreams {
         tokio::spawn(upstream.clone().keep_resolved());
@@ -102,7 +99,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
             TcpListener::bind(settings.listen).await.map_err(|error| format!("could not listen on {}: {error}", settings.listen))?;
         tokio::spawn(admin::serve(listener));
     }
-    announce(&config, &server, &sessions);
+    let cache = cache_line(&config, &sessions).await;
+    announce(&config, &server, &sessions, &cache);
     server
         .run(async {
             // Without signal handlers the process can only be killed; it serves until then.
@@ -116,7 +114,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// What it listens on, which store, which routes, and what to try next.
-fn announce(config: &Config, server: &Server, sessions: &Sessions) {
+fn announce(config: &Config, server: &Server, sessions: &Sessions, cache: &str) {
     let mut text = format!("cloakroom {}\n", env!("CARGO_PKG_VERSION"));
     for address in server.addresses() {
         text.push_str(&format!("  listening on http://{address}\n"));
@@ -128,6 +126,7 @@ fn announce(config: &Config, server: &Server, sessions: &Sessions) {
         days(config.session.idle_timeout),
         days(config.session.absolute_timeout)
     ));
+    text.push_str(cache);
     for route in &config.routes {
         let session = match route.session {
             crate::route::SessionUse::Off => ", no session",
@@ -143,10 +142,33 @@ fn announce(config: &Config, server: &Server, sessions: &Sessions) {
     say(&text);
 }
 
+/// How much is cached, and how old it may be. The change stream gets a moment to show whether it is there.
+async fn cache_line(config: &Config, sessions: &Sessions) -> String {
+    let Some(settings) = &config.store.cache else { return String::new() };
+    let is_shared = matches!(config.store.kind, StoreKind::Mongo(_));
+    let stream = || sessions.store_health().cache.map_or(StreamHealth::Unknown, |cache| cache.stream);
+    for _ in 0..LOOKS {
+        if stream() != StreamHealth::Unknown {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    let ttl = human(settings.ttl);
+    let age = match stream() {
+        _ if !is_shared => String::new(),
+        StreamHealth::Live { .. } => ", changes elsewhere are seen at once (change stream)".to_owned(),
+        StreamHealth::Absent => format!(", changes elsewhere are seen after {ttl} (this MongoDB is no replica set: no change stream)"),
+        StreamHealth::Unknown | StreamHealth::Broken { .. } => {
+            format!(", changes elsewhere are seen after {ttl} (the change stream is not there yet)")
+        }
+    };
+    format!("  up to {} sessions cached{age}\n", settings.sessions)
+}
+
 fn human(length: Duration) -> String {
     let seconds = length.as_secs();
     let (count, unit) = match seconds {
-        0 => return format!("{} ms", length.as_millis()),
+        _ if !length.as_millis().is_multiple_of(1000) || seconds == 0 => return format!("{} ms", length.as_millis()),
         _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
         _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
         _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
@@ -155,7 +177,7 @@ fn human(length: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
+pub(super) async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
     let mut secrets = config.session.secrets.clone();
     let limits = EmbeddedLimits { read: config.store.read_timeout, write: config.store.write_timeout };
     let store: Arc<dyn SessionStore> = match &config.store.kind {
@@ -177,9 +199,24 @@ async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secre
             }
             Arc::new(MemoryStore::default())
         }
-        StoreKind::Mongo(mongo) => Arc::new(MongoStore::connect(mongo_settings(config, mongo)).await?),
+        StoreKind::Mongo(mongo) => {
+            let store = Arc::new(MongoStore::connect(mongo_settings(config, mongo)).await?);
+            return Ok((in_front_of(config, store.clone(), |shelf| store.follow_changes(shelf)), secrets));
+        }
     };
-    Ok((store, secrets))
+    if matches!(config.store.kind, StoreKind::Memory) {
+        return Ok((store, secrets));
+    }
+    Ok((in_front_of(config, store, |shelf| shelf.stream().declare_absent()), secrets))
+}
+
+/// The circuit breaker and the cache in front of a store; `follow` sees to it that the cache hears of changes.
+fn in_front_of(config: &Config, store: Arc<dyn SessionStore>, follow: impl FnOnce(&Arc<Shelf>)) -> Arc<dyn SessionStore> {
+    let guarded = Arc::new(GuardedStore::new(store, Arc::new(SystemClock)));
+    let Some(settings) = &config.store.cache else { return guarded };
+    let cached = CachedStore::new(guarded, settings.clone(), Arc::new(SystemClock));
+    follow(cached.shelf());
+    Arc::new(cached)
 }
 
 fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {
@@ -190,75 +227,7 @@ fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {
         format: mongo.format,
         read_timeout: config.store.read_timeout,
         write_timeout: config.store.write_timeout,
-        configured_max_age: max_age(config),
-    }
-}
-
-fn max_age(config: &Config) -> Option<Duration> {
-    match config.session.cookie.max_age {
-        MaxAge::Session => None,
-        MaxAge::For(length) => Some(length),
-    }
-}
-
-fn options(config: &Config) -> Options {
-    let session = &config.session;
-    Options {
-        name: config.cookie_name().to_owned(),
-        attributes: PerScheme { secure: attributes(config, true), plain: attributes(config, false) },
-        id_hash: session.id_hash,
-        lifecycle: Lifecycle {
-            idle_timeout: session.idle_timeout,
-            absolute_timeout: session.absolute_timeout,
-            max_age: max_age(config),
-            touch_after: session.touch_after,
-            renew_grace: Some(session.renew_grace).filter(|grace| !grace.is_zero()),
-            rolling: session.rolling,
-        },
-        resave: session.resave,
-        save_uninitialized: session.save_uninitialized,
-        unset: session.unset,
-        user_from: session.user_from.as_ref().map(|path| path.split('.').map(str::to_owned).collect()),
-        keep_at_login: match &session.keep_at_login {
-            KeepAtLogin::All => Keep::All,
-            KeepAtLogin::Fields(fields) => Keep::Fields(fields.iter().cloned().collect()),
-        },
-        max_bytes: session.max_bytes,
-    }
-}
-
-/// The cookie's attributes on a request that is secure, or is not.
-fn attributes(config: &Config, secure: bool) -> Attributes {
-    let cookie = &config.session.cookie;
-    Attributes {
-        domain: cookie.domain.clone(),
-        path: cookie.path.clone(),
-        http_only: cookie.http_only,
-        secure: cookie.secure.on(secure),
-        partitioned: cookie.partitioned,
-        priority: cookie.priority,
-        same_site: match cookie.same_site {
-            SameSite::Strict => Some(cookie::SameSite::Strict),
-            SameSite::Lax => Some(cookie::SameSite::Lax),
-            SameSite::None => Some(cookie::SameSite::None),
-            SameSite::Auto => Some(if secure { cookie::SameSite::None } else { cookie::SameSite::Lax }),
-            SameSite::Off => None,
-        },
-    }
-}
-
-fn site(config: &Config) -> Site {
-    let server = &config.server;
-    Site {
-        public: server.public_url.as_ref().map(|url| Public {
-            https: url.https,
-            authority: url.port.map_or_else(|| url.host.clone(), |port| format!("{}:{port}", url.host)),
-        }),
-        trusted_proxies: server.trusted_proxies.clone(),
-        path_policy: server.path_policy,
-        underscore_headers: server.underscore_headers,
-        uri_bytes: server.limits.uri_bytes,
-        methods_matter: config.routes.iter().any(|route| route.pattern.methods.is_some()),
+        configured_max_age: assemble::max_age(config),
     }
 }
 

@@ -3,9 +3,11 @@
 mod cookie;
 mod headers;
 mod log;
+mod login;
 mod notes;
 mod reader;
 mod report;
+mod require;
 mod routes;
 mod secrets;
 mod server;
@@ -16,6 +18,7 @@ mod upstreams;
 
 pub use cookie::{Cookie, MaxAge, Priority, SameSite, Secure};
 pub use log::{Level, Log, LogFormat};
+pub use login::{Login, Logo, Page, Rate, SourceSettings, Throttle};
 pub use report::Report;
 pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, UnderscoreHeaders};
 pub use session::{IdHash, KeepAtLogin, Rolling, Session, Unset};
@@ -41,6 +44,8 @@ pub struct Config {
     pub store: Store,
     /// `[session]`.
     pub session: Session,
+    /// `[login]`; `None`: we have no login pages.
+    pub login: Option<Login>,
     /// By name; those that a route names by URL are here under that text. `demo` is not here.
     pub upstreams: BTreeMap<String, Upstream>,
     /// At least one; the first match wins.
@@ -77,22 +82,32 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     if report.errors() > 0 { Err(report) } else { Ok((config, report)) }
 }
 
+/// The tables of the file.
+const TABLES: [&str; 10] = ["server", "tls", "admin", "store", "session", "login", "headers", "upstreams", "routes", "log"];
+
 fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
+    root.forgive_titles(&TABLES);
     root.unavailable("tls", "[tls]");
-    root.unavailable("login", "[login]");
     let server = server::read(root.section("server", "`[server]`"));
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
     let (store, mongo_at) = store::read(root.section("store", "`[store]`"));
     let session = session::read(root.section("session", "`[session]`"), &cookie::Site::of(&server), mongo_at);
+    let login = login::read(root.section("login", "`[login]`"));
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
-    let around = routes::Surroundings { headers: &headers, when_down: store.when_down, upstreams: &mut upstreams };
+    let around = routes::Surroundings {
+        headers: &headers,
+        when_down: store.when_down,
+        has_login: login.is_some(),
+        cookie_name: session.cookie.name_for(server.public_url.as_ref().is_some_and(|url| url.https)),
+        upstreams: &mut upstreams,
+    };
     let routes = routes::read(notes, root.take("routes"), around);
     let log = log::read(root.section("log", "`[log]`"));
     root.finish();
     let in_routes = routes.iter().flat_map(|route| route.headers.set.iter());
     let reserved = headers.set.iter().chain(in_routes).map(|(name, _)| name.to_ascii_lowercase()).collect();
-    Config { server, admin, store, session, upstreams, routes, log, reserved }
+    Config { server, admin, store, session, login, upstreams, routes, log, reserved }
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> Report {

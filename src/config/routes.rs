@@ -2,12 +2,13 @@
 
 use super::headers;
 use super::notes::{At, Notes};
-use super::reader::{Entry, Section, unavailable};
+use super::reader::{Entry, Section};
 use super::report::{Problem, nearest, shown};
+use super::require::{self, Demands};
 use super::session;
 use super::store;
 use super::upstreams::{self, Upstream};
-use crate::route::{HeaderSettings, HostPattern, PathPattern, Pattern, Route, SessionUse, Timeouts, Unauthenticated, WhenDown, Write};
+use crate::route::{HeaderSettings, HostPattern, PathPattern, Pattern, Route, SessionUse, Timeouts, WhenDown, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use std::time::Duration;
 pub(super) struct Surroundings<'a> {
     pub(super) headers: &'a HeaderSettings,
     pub(super) when_down: WhenDown,
+    /// Whether there is a login page of ours.
+    pub(super) has_login: bool,
+    /// Our own cookie's name.
+    pub(super) cookie_name: &'a str,
     pub(super) upstreams: &'a mut BTreeMap<String, Upstream>,
 }
 
@@ -58,9 +63,7 @@ fn read_one(mut section: Section<'_, '_>, around: &mut Surroundings<'_>) -> Opti
     let notes = section.notes;
     let span = section.span().cloned().unwrap_or_default();
     let (pattern, is_sound) = pattern(section.section("match", "`match`"));
-    let session = session_use(&mut section);
-    section.unavailable("require", "require");
-    section.unavailable("end_app_cookies", "end_app_cookies");
+    let Demands { session, require, unauthenticated } = require::demands(&mut section, around.has_login);
     let upstream = section.take("upstream");
     if upstream.is_none() {
         let problem = Problem::error("a route without `upstream`").at(&span, "goes nowhere");
@@ -74,12 +77,17 @@ fn read_one(mut section: Section<'_, '_>, around: &mut Surroundings<'_>) -> Opti
     let route = Route {
         name: name_of(&pattern),
         session,
-        unauthenticated: section.take("unauthenticated").and_then(unauthenticated).unwrap_or_default(),
+        unauthenticated,
+        require,
         upstream: upstream.map_or_else(String::new, |upstream| upstream.value),
         write,
         login,
         touch: section.flag("touch").is_none_or(|flag| flag.value),
         origins: section.take("origins").and_then(origins).unwrap_or_default(),
+        end_app_cookies: section
+            .take("end_app_cookies")
+            .and_then(|entry| require::end_app_cookies(entry, around.cookie_name))
+            .unwrap_or_default(),
         strip_prefix: section.text("strip_prefix").and_then(|prefix| strip_prefix(notes, prefix, &pattern.path)),
         preserve_host: section.flag("preserve_host").is_none_or(|flag| flag.value),
         timeout: timeouts(section.section("timeout", "`timeout`")),
@@ -150,19 +158,6 @@ fn methods(entry: Entry<'_, '_>) -> Option<BTreeSet<String>> {
         methods.insert(value);
     }
     Some(methods)
-}
-
-fn session_use(section: &mut Section<'_, '_>) -> SessionUse {
-    let choices = [("off", SessionUse::Off), ("optional", SessionUse::Optional), ("required", SessionUse::Required)];
-    section.choice("session", &choices).map_or(SessionUse::Optional, |chosen| chosen.value)
-}
-
-fn unauthenticated(entry: Entry<'_, '_>) -> Option<Unauthenticated> {
-    if let Some(word @ ("auto" | "redirect")) = entry.as_text() {
-        entry.notes.add(unavailable(&format!("unauthenticated = \"{word}\""), &entry.span).help("write 401 or 403"));
-        return None;
-    }
-    entry.choice(&[("401", Unauthenticated::Unauthorized), ("403", Unauthenticated::Forbidden)]).map(|chosen| chosen.value)
 }
 
 fn permissions(section: &mut Section<'_, '_>, session: SessionUse) -> (Write, bool) {

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
 use super::session::Visitor;
 use super::{ITEM_LENGTH, NAME_LENGTH, cart_is_full};
+use crate::pages::{self, Manner};
 
 /// A longer header value is cut for display.
 const SHOWN_LENGTH: usize = 160;
@@ -12,6 +13,7 @@ const SHOWN_LENGTH: usize = 160;
 #[derive(Template)]
 #[template(path = "demo/page.html")]
 pub struct Page<'a> {
+    manner: Manner<'static>,
     visitor: &'a Visitor,
     /// This very visit, counting from 1.
     visit: u64,
@@ -28,6 +30,7 @@ pub struct Page<'a> {
 impl<'a> Page<'a> {
     pub fn new(visitor: &'a Visitor, request: &request::Parts, answer: &HeaderMap) -> Self {
         Self {
+            manner: Manner::plain(),
             visitor,
             visit: visitor.visits.saturating_add(1),
             direct: !request.headers.contains_key("x-forwarded-for"),
@@ -46,9 +49,7 @@ impl<'a> Page<'a> {
 
     /// A short form of the handle that a person can compare, such as `4F·09·C2`.
     fn ticket_number(&self) -> Option<String> {
-        let digits: Vec<char> = self.visitor.handle.as_ref()?.chars().filter(char::is_ascii_alphanumeric).take(6).collect();
-        let pairs: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect::<String>().to_ascii_uppercase()).collect();
-        Some(pairs.join("·"))
+        self.visitor.handle.as_deref().map(pages::ticket_number)
     }
 
     fn ordinal_suffix(&self) -> &'static str {

@@ -11,12 +11,15 @@ const PURPOSE: &str = "logout";
 
 /// The page with the button. Changes nothing.
 pub fn ask(question: &Question<'_>) -> Reply {
-    let Question { inbound, visitor, sessions, .. } = question;
+    let Question { inbound, visitor, sessions, manner, .. } = question;
     let return_to = field(inbound.target.query().unwrap_or_default().as_bytes(), "return_to");
+    let return_to = return_to.as_deref().and_then(ReturnTo::parse).unwrap_or_else(ReturnTo::front);
     let page = LogoutPage {
+        manner: *manner,
+        action: "/.cloakroom/logout",
         token: sessions.keyring().token(PURPOSE, &subject(visitor)),
-        return_to: return_to.as_deref().and_then(ReturnTo::parse).unwrap_or_else(ReturnTo::front).as_str().to_owned(),
-        user: if let Visitor::Known(session) = visitor { session.user().map(str::to_owned) } else { None },
+        return_to: return_to.as_str(),
+        user: if let Visitor::Known(session) = visitor { session.user() } else { None },
     };
     Reply::page(200, &page)
 }
@@ -28,7 +31,7 @@ pub async fn end(question: &Question<'_>) -> Reply {
     match posted_from(inbound, headers) {
         PostedFrom::Here => {}
         PostedFrom::Unsaid if sessions.keyring().is_token(PURPOSE, &subject(visitor), &token()) => {}
-        PostedFrom::Unsaid | PostedFrom::Elsewhere => return Rejection::CrossSite.reply(inbound.asker),
+        PostedFrom::Unsaid | PostedFrom::Elsewhere => return question.refuse(&Rejection::CrossSite),
     }
     let ended = if let Visitor::Known(session) = visitor { Some(session.handle().as_str().to_owned()) } else { None };
     let event = match sessions.end(visitor, End::This, inbound.secure).await {
@@ -37,11 +40,11 @@ pub async fn end(question: &Question<'_>) -> Reply {
     };
     let return_to = field(form, "return_to").as_deref().and_then(ReturnTo::parse).unwrap_or_else(ReturnTo::front);
     let reply = match event {
-        Event::EndUnconfirmed => Rejection::LogoutUnconfirmed.reply(inbound.asker),
+        Event::EndUnconfirmed => question.refuse(&Rejection::LogoutUnconfirmed),
         _ => Reply::see_other(return_to.as_str()),
     };
     // Removed even when the store is down: a browser that asked to leave must not stay signed in.
-    reply.with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
+    reply.with_cookies(question.ended_cookies).with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)
 }
 
 /// What the form's token is bound to: this session, or none.

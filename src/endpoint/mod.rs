@@ -1,17 +1,17 @@
 //! Our own pages, all under `/.cloakroom/`. The app never sees these paths.
 
 mod logout;
-mod return_to;
+pub mod return_to;
 mod status;
 
 pub use return_to::ReturnTo;
 
 use crate::inbound::Inbound;
-use crate::pages;
+use crate::pages::Manner;
 use crate::rejection::Rejection;
-use crate::reply::Reply;
+use crate::reply::{Reply, YEAR};
 use crate::session::{Sessions, Visitor};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 
 /// The largest form that we read, in bytes.
@@ -36,7 +36,7 @@ impl Endpoint {
             "/livez" => Endpoint::Livez,
             "/session" => Endpoint::Session,
             "/logout" => Endpoint::Logout,
-            "/look.css" => Endpoint::Stylesheet,
+            _ if below.starts_with("/look") && below.ends_with(".css") => Endpoint::Stylesheet,
             _ if below.is_empty() || below.starts_with('/') => Endpoint::Nothing,
             _ => return None,
         })
@@ -72,8 +72,18 @@ pub struct Question<'a> {
     pub form: &'a [u8],
     pub visitor: Visitor,
     pub sessions: &'a Arc<Sessions>,
+    /// Expire the apps' cookies: for the answer that ends a session, or that signs somebody else in.
+    pub ended_cookies: &'a [HeaderValue],
     /// Fields of the data that a page's own script may read.
     pub exposed: &'a [String],
+    /// How to speak to the visitor.
+    pub manner: Manner<'a>,
+}
+
+impl Question<'_> {
+    fn refuse(&self, rejection: &Rejection) -> Reply {
+        rejection.reply(self.inbound.asker, self.manner)
+    }
 }
 
 /// Answers a request to one of our pages.
@@ -82,11 +92,18 @@ pub async fn answer(endpoint: Endpoint, question: &Question<'_>) -> Reply {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match endpoint {
         Endpoint::Livez if reads => Reply::text(200, "ok\n"),
-        Endpoint::Stylesheet if reads => Reply::stylesheet(pages::LOOK),
+        Endpoint::Stylesheet if reads => stylesheet(question),
         Endpoint::Session if reads => status::session(question),
         Endpoint::Logout if reads => logout::ask(question),
         Endpoint::Logout if *method == Method::POST => logout::end(question).await,
-        Endpoint::Nothing => Rejection::NoRoute.reply(question.inbound.asker),
-        _ => Rejection::MethodRefused.reply(question.inbound.asker),
+        Endpoint::Nothing => question.refuse(&Rejection::NoRoute),
+        _ => question.refuse(&Rejection::MethodRefused),
     }
+}
+
+/// The sheet under its own name may be kept for ever. Under any other, such as that of another version, it is only right for now.
+fn stylesheet(question: &Question<'_>) -> Reply {
+    let look = question.manner.look;
+    let seconds = if question.inbound.target.path() == look.sheet_path() { YEAR } else { 300 };
+    Reply::file("text/css; charset=utf-8", look.sheet().clone(), seconds)
 }

@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+const DEVICES: &str = "/.cloakroom/sessions";
+
 /// A local path with an optional query. There is no way to hold anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
@@ -13,7 +15,7 @@ impl ReturnTo {
     }
 
     /// Accepts 1 to 2048 bytes of visible ASCII that begin with exactly one slash, hold no backslash, quote or bracket, and still begin
-    /// so after any browser or app has decoded them up to three times; never a path of ours.
+    /// so after any browser or app has decoded them up to three times; never a path of ours but [`ReturnTo::devices`].
     pub fn parse(raw: &str) -> Option<Self> {
         let is_plain =
             raw.bytes().all(|b| matches!(b, 0x21..=0x7e) && !matches!(b, b'\\' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}'));
@@ -28,6 +30,16 @@ impl ReturnTo {
             reading = percent_decode_str(&reading).decode_utf8().ok()?.into_owned();
         }
         is_local(&reading).then(|| ReturnTo(raw.to_owned()))
+    }
+
+    /// The page with the visitor's own devices: the only one of ours to which a login leads back.
+    pub fn devices() -> Self {
+        ReturnTo(DEVICES.to_owned())
+    }
+
+    /// Without the query.
+    pub fn path(&self) -> &str {
+        self.0.split(['?', '#']).next().unwrap_or_default()
     }
 
     /// For a `Location` field.
@@ -46,8 +58,7 @@ fn is_local(reading: &str) -> bool {
         && !path.chars().any(|c| matches!(c, '\u{2215}' | '\u{ff0f}' | '\u{3002}' | '\u{ff0e}' | '\u{2044}'))
         && !segments().any(|segment| matches!(segment, "." | ".."))
         && (path == "/" || segments().nth(1) != Some(""))
-        && path != "/.cloakroom"
-        && !path.starts_with("/.cloakroom/")
+        && (path == DEVICES || path != "/.cloakroom" && !path.starts_with("/.cloakroom/"))
 }
 
 fn has_whole_escapes(raw: &str) -> bool {
@@ -60,7 +71,7 @@ mod tests {
 
     #[test]
     fn paths_of_this_site_pass_as_they_are() {
-        for good in ["/", "/a", "/a/b?c=d&e=%2Ff", "/a%20b", "/%E4%BD%A0", "/a?next=//x", "/a;b=c/d"] {
+        for good in ["/", "/a", "/a/b?c=d&e=%2Ff", "/a%20b", "/%E4%BD%A0", "/a?next=//x", "/a;b=c/d", "/.cloakroom/sessions"] {
             assert_eq!(ReturnTo::parse(good).as_ref().map(ReturnTo::as_str), Some(good));
         }
     }
@@ -106,6 +117,8 @@ mod tests {
             "/%2e%2e/b",
             "/.cloakroom/logout",
             "/.cloakroom",
+            "/.cloakroom/sessions/x",
+            "/.cloakroom/%73essions/../logout",
             long.as_str(),
         ] {
             assert_eq!(ReturnTo::parse(bad), None, "{bad}");

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 pub fn session(question: &Question<'_>) -> Reply {
     let session = match &question.visitor {
         Visitor::Known(session) => session,
-        Visitor::Unreachable { .. } => return Rejection::StoreUnavailable.reply(Asker::Script),
+        Visitor::Unreachable { .. } => return Rejection::StoreUnavailable.reply(Asker::Script, question.manner),
         Visitor::Stranger | Visitor::Lapsed(_) => {
             return Reply::json(200, &json!({ "user": null, "expires_in": null, "idle_in": null, "login_age": null }));
         }

@@ -2,6 +2,7 @@
 
 pub mod cookie;
 pub mod encode;
+pub mod end;
 pub mod forwarded;
 pub mod names;
 pub mod request;

@@ -76,7 +76,7 @@ fn read_changes(headers: &HeaderMap, end: Option<End>) -> Result<Changes, Malfor
         .map(|value| user(value).ok_or_else(|| malformed("X-Session-Login", "it is no user's name")))
         .transpose()?;
     let patches = headers.get_all("x-session-set").iter().map(patch).collect::<Result<Vec<_>, _>>()?;
-    Ok(Changes { end, login, renew, patches, max_age })
+    Ok(Changes { end, login, renew, patches, max_age, ..Changes::default() })
 }
 
 fn malformed(header: &'static str, reason: impl Into<String>) -> Malformed {

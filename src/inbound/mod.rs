@@ -1,20 +1,22 @@
 //! A request understood: target, host, client, framing. What cannot be understood in exactly one way is refused.
 
+mod asker;
 mod client;
 mod connection;
 mod framing;
 mod host;
 mod target;
 
+pub use asker::Asker;
 pub use client::Client;
 pub use connection::Nominated;
 pub use framing::raw_head;
 pub use host::Host;
 pub use target::{PathPolicy, Target};
 
-use http::header::{ACCEPT, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Version};
+use http::{Method, Version};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -48,15 +50,6 @@ pub enum UnderscoreHeaders {
     Drop,
     Reject,
     Allow,
-}
-
-/// Who is to read an answer of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asker {
-    /// Somebody looking at a page.
-    Person,
-    /// `fetch`, an image, a WebSocket, a command line.
-    Script,
 }
 
 /// Why a request is not understood.
@@ -132,6 +125,7 @@ impl Inbound {
         let client = Client::of(peer, &head.headers, &site.trusted_proxies);
         let secure =
             site.public.as_ref().is_some_and(|public| public.https) || (client.peer_trusted && client::forwarded_https(&head.headers));
+        let upgrade = is_websocket(head);
         Ok(Inbound {
             method: head.method.clone(),
             version: head.version,
@@ -139,8 +133,8 @@ impl Inbound {
             host,
             secure,
             client,
-            upgrade: is_websocket(head),
-            asker: asker(&head.headers),
+            upgrade,
+            asker: Asker::of(&head.headers, upgrade),
         })
     }
 
@@ -182,16 +176,4 @@ fn is_websocket(head: &Parts) -> bool {
     // A handshake has no body (RFC 6455 section 4.1): bytes of one would be taken for frames.
     let bodiless = !head.headers.contains_key(TRANSFER_ENCODING) && head.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0");
     only_websocket && bodiless && head.version == Version::HTTP_11 && head.method == Method::GET && Nominated::read(&head.headers).upgrade
-}
-
-/// A page navigation says so (Fetch Metadata); older browsers accept HTML and are no `XMLHttpRequest`.
-fn asker(headers: &HeaderMap) -> Asker {
-    let navigates = match headers.get("sec-fetch-mode") {
-        Some(mode) => mode.as_bytes() == b"navigate",
-        None => {
-            let accepts_html = headers.get_all(ACCEPT).iter().any(|accept| accept.as_bytes().windows(9).any(|part| part == b"text/html"));
-            accepts_html && !headers.contains_key("x-requested-with")
-        }
-    };
-    if navigates { Asker::Person } else { Asker::Script }
 }

@@ -1,7 +1,7 @@
 //! Between Pingora's session and our own types: understanding a head, stripping, writing answers. The only writer to the browser.
 
 use super::{Exchange, Limits};
-use crate::edge::Edge;
+use crate::edge::{Departure, Edge};
 use crate::endpoint::LARGEST_FORM;
 use crate::header::names::Reserved;
 use crate::header::{cookie, response, strip};
@@ -122,8 +122,9 @@ pub fn strip_response(head: &mut ResponseHeader, ours: &[String]) -> Result<()> 
     Ok(())
 }
 
-/// Adds our cookie, after the app's own, and keeps shared caches away from one visitor's answer.
-pub fn finish_response(head: &mut ResponseHeader, set_cookie: Option<HeaderValue>, is_private: bool, reserved: &Reserved) -> Result<()> {
+/// Adds our cookie after the app's own, expires the app's before them, and keeps shared caches away from one visitor's answer.
+pub fn finish_response(head: &mut ResponseHeader, departure: Departure, reserved: &Reserved) -> Result<()> {
+    let Departure { set_cookie, ended_cookies, is_private, .. } = departure;
     if is_private {
         for (name, value) in response::private(&head.headers, set_cookie.is_some()) {
             head.insert_header(name, value)?;
@@ -131,6 +132,14 @@ pub fn finish_response(head: &mut ResponseHeader, set_cookie: Option<HeaderValue
     }
     if let Some(vary) = response::vary(&head.headers, reserved) {
         head.insert_header(http::header::VARY, vary)?;
+    }
+    if !ended_cookies.is_empty() {
+        // Browsers obey these lines in order: what the app sets in this very answer belongs to whoever is signed in now.
+        let own: Vec<HeaderValue> = head.headers.get_all(SET_COOKIE).iter().cloned().collect();
+        head.remove_header(&SET_COOKIE);
+        for line in ended_cookies.into_iter().chain(own) {
+            head.append_header(SET_COOKIE, line)?;
+        }
     }
     if let Some(cookie) = set_cookie {
         head.append_header(SET_COOKIE, cookie)?;

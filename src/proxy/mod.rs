@@ -8,7 +8,7 @@ mod upstream;
 
 pub use upstream::{Patience, Upstream};
 
-use crate::edge::{Departure, Edge, Refused, Verdict, Visit};
+use crate::edge::{Edge, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
 use crate::header::request::Dressed;
 use crate::header::{forwarded, strip};
@@ -77,7 +77,7 @@ pub struct Exchange {
     /// Why it is refused, if it is.
     refusal: Option<Rejection>,
     /// Goes with the refusal's page.
-    refusal_cookie: Option<http::HeaderValue>,
+    refusal_cookies: Vec<http::HeaderValue>,
     event: Event,
     upstream: Option<Arc<Upstream>>,
     /// Which server of the upstream is asked first, and how many were asked.
@@ -178,14 +178,14 @@ impl Proxy {
         let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
         downstream::strip_response(head, ours)?;
         match departed {
-            Some(Ok(Departure { set_cookie, is_private, event })) => {
-                exchange.event = event;
-                self.close_ended(event, &exchange.visit);
-                downstream::finish_response(head, set_cookie, is_private, &self.edge().reserved)
+            Some(Ok(departure)) => {
+                exchange.event = departure.event;
+                self.close_ended(departure.event, &exchange.visit);
+                downstream::finish_response(head, departure, &self.edge().reserved)
             }
-            Some(Err(Refused { rejection, set_cookie, event })) => {
+            Some(Err(Refused { rejection, set_cookies, event })) => {
                 exchange.event = event;
-                exchange.refusal_cookie = set_cookie;
+                exchange.refusal_cookies = set_cookies;
                 self.close_ended(event, &exchange.visit);
                 exchange.refuse(rejection)
             }
@@ -288,7 +288,7 @@ impl ProxyHttp for Proxy {
             visit: None,
             endpoint: None,
             refusal: None,
-            refusal_cookie: None,
+            refusal_cookies: Vec::new(),
             event: Event::None,
             upstream: None,
             turn: None,
@@ -388,8 +388,9 @@ impl ProxyHttp for Proxy {
             if session.response_written().is_none_or(|head| head.status.is_informational()) {
                 status = rejection.status();
                 let asker = exchange.asker();
-                let mut reply = rejection.reply(asker);
-                reply.headers.extend(exchange.refusal_cookie.take().map(|cookie| (http::header::SET_COOKIE, cookie)));
+                let manner = self.edge().manner(&session.req_header().headers);
+                let mut reply = rejection.reply(asker, manner);
+                reply.headers.extend(exchange.refusal_cookies.drain(..).map(|cookie| (http::header::SET_COOKIE, cookie)));
                 session.set_keepalive(None);
                 // The client may have left: then there is nobody to tell.
                 let _ = downstream::write_reply(session, reply).await;

@@ -1,8 +1,10 @@
 //! Which app a request goes to, and what is allowed on the way. The first route that matches wins.
 
 mod pattern;
+mod require;
 
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, is_host_name};
+pub use require::{Require, Wanted};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ pub struct Route {
     pub session: SessionUse,
     /// What a visitor without a user is told where a session is required.
     pub unauthenticated: Unauthenticated,
+    /// What it asks of the user; `None`: any user will do. Only where a session is required.
+    pub require: Option<Require>,
     /// The name of an upstream, its URL, or `demo`.
     pub upstream: String,
     /// Which session fields the app may change.
@@ -29,6 +33,8 @@ pub struct Route {
     pub touch: bool,
     /// Other sites that may open WebSockets here: scheme, host and port in lower case, as browsers write `Origin`.
     pub origins: Vec<String>,
+    /// Cookies of the app that end with the session.
+    pub end_app_cookies: Vec<String>,
     /// Removed from the front of the path; begins with `/` and does not end with it.
     pub strip_prefix: Option<String>,
     /// Whether the app sees the visitor's `Host`.
@@ -64,11 +70,15 @@ pub enum SessionUse {
     Required,
 }
 
-/// The answer to a visitor without a user on a required route.
+/// The answer to a visitor who must sign in on a required route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unauthenticated {
-    /// 401.
+    /// Pages are sent to the login page, scripts get 401; without a login page of ours everybody gets 401.
     #[default]
+    Auto,
+    /// Every GET and HEAD is sent to the login page, but for WebSockets.
+    Redirect,
+    /// 401.
     Unauthorized,
     /// 403.
     Forbidden,
@@ -216,11 +226,13 @@ mod tests {
             pattern: Pattern { host, path: PathPattern::parse(path).unwrap(), methods },
             session: SessionUse::Optional,
             unauthenticated: Unauthenticated::Unauthorized,
+            require: None,
             upstream: "demo".to_owned(),
             write: Write::None,
             login: false,
             touch: true,
             origins: Vec::new(),
+            end_app_cookies: Vec::new(),
             strip_prefix: None,
             preserve_host: true,
             timeout: Timeouts { connect: Duration::ZERO, read: Duration::ZERO, idle_websocket: Duration::ZERO },

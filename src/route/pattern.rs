@@ -170,6 +170,14 @@ impl Default for PathPattern {
     }
 }
 
+impl PathPattern {
+    /// The path itself, or the one that all others are below; begins with `/`.
+    pub fn base(&self) -> &str {
+        let (PathPattern::Exact(path) | PathPattern::Prefix(path)) = self;
+        if path.is_empty() { "/" } else { path }
+    }
+}
+
 impl std::fmt::Display for PathPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -11,6 +11,9 @@ pub struct Changes {
     pub end: Option<End>,
     /// Signs this user in.
     pub login: Option<String>,
+    /// With a login, whether the browser keeps the cookie when it closes: `Some(false)`: no, and the idle limit holds; `Some(true)`: for the
+    /// long `max_age`; `None`: as configured.
+    pub remember: Option<bool>,
     /// A new id for the same session.
     pub renew: bool,
     /// Applied in order.

@@ -14,6 +14,7 @@ use super::store::{Applied, Found, StoreError, Updated, Version};
 use super::{changes::End, sessions::Unset};
 use crate::clock::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A change is tried again on a reloaded record at most this often.
 const MOST_TRIES: usize = 16;
@@ -123,7 +124,7 @@ impl Sessions {
         let now = self.now();
         let mut record = self.blank(now);
         apply(&mut record, changes);
-        self.sign_in(&mut record, changes.login.as_deref(), now);
+        self.sign_in(&mut record, changes, now);
         if record.data.is_empty() && record.user.is_none() && !self.options.save_uninitialized {
             return Ok(Outcome::quiet(Event::None));
         }
@@ -293,7 +294,7 @@ impl Sessions {
     pub(super) fn blank(&self, now: Timestamp) -> Record {
         Record {
             data: Data::default(),
-            cookie: StoredCookie::default(),
+            cookie: StoredCookie { original_max_age: in_millis(self.options.lifecycle.max_age), ..StoredCookie::default() },
             max_age: None,
             user: None,
             created_at: Some(now),
@@ -308,8 +309,14 @@ impl Sessions {
         }
     }
 
-    /// Sets the user of a new session: the app's word, or the configured field's.
-    pub(super) fn sign_in(&self, record: &mut Record, login: Option<&str>, now: Timestamp) {
+    /// Sets the user of a new session, the app's word or the configured field's, and how long the browser is to remember it.
+    pub(super) fn sign_in(&self, record: &mut Record, changes: &Changes, now: Timestamp) {
+        let (login, lifecycle) = (changes.login.as_deref(), &self.options.lifecycle);
+        match changes.remember.filter(|_| login.is_some() && record.max_age.is_none()) {
+            Some(true) => record.max_age = lifecycle.max_age.or(lifecycle.idle_timeout),
+            Some(false) => record.cookie.original_max_age = None,
+            None => {}
+        }
         if let (Some(path), Some(user)) = (&self.options.user_from, login) {
             record.data.put_text_at(path, user);
         }
@@ -338,7 +345,7 @@ impl Sessions {
         record.last_write = Some(WriteToken(hex(&mark)));
         record.client = Some(at.client.clone());
         record.cookie = StoredCookie {
-            original_max_age: record.max_age.or(lifecycle.max_age).and_then(|length| i64::try_from(length.as_millis()).ok()),
+            original_max_age: in_millis(lifecycle.browser_age(&record)),
             expires: lifecycle.cookie_lifetime(&record, now).map(|length| now.plus(length)),
             attributes: self.cookies.of(at.secure).attributes().clone(),
         };
@@ -358,6 +365,10 @@ pub(super) fn apply(record: &mut Record, changes: &Changes) {
         }
     }
     record.max_age = changes.max_age.or(record.max_age);
+}
+
+fn in_millis(length: Option<Duration>) -> Option<i64> {
+    i64::try_from(length?.as_millis()).ok()
 }
 
 fn unavailable(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {

@@ -47,7 +47,7 @@ impl Sessions {
         Ok(Outcome { cookie: CookieOrder::Set(self.clearing_cookie(secure)), event })
     }
 
-    async fn end_one(self: &Arc<Self>, key: &SessionKey, seen: Option<Seen>, event: &mut Event) {
+    pub(super) async fn end_one(self: &Arc<Self>, key: &SessionKey, seen: Option<Seen>, event: &mut Event) {
         let mut path = vec![key.clone()];
         if let Err(error) = self.bury(&mut path, seen).await {
             tracing::error!(%error, "{UNCONFIRMED}");
@@ -56,7 +56,7 @@ impl Sessions {
         }
     }
 
-    async fn end_all_of(self: &Arc<Self>, user: &str, event: &mut Event) {
+    pub(super) async fn end_all_of(self: &Arc<Self>, user: &str, event: &mut Event) {
         let now = self.now();
         let removed = self.store.remove_all_of(user).await;
         self.flights.forget_all();

@@ -65,9 +65,11 @@ impl Lapse {
 }
 
 impl Lifecycle {
-    /// How long the record lives from its last use: what the app set, else the smaller of idle limit and max-age.
+    /// How long the record lives from its last use: its own lifetime if it has one, else the smaller of idle limit and max-age. Of a
+    /// session that its browser forgets on closing the idle limit alone.
     pub fn lifetime(&self, record: &Record) -> Option<Duration> {
         let configured = match (self.idle_timeout, self.max_age) {
+            (Some(idle), Some(_)) if self.browser_age(record).is_none() => Some(idle),
             (Some(idle), Some(max_age)) => Some(idle.min(max_age)),
             (idle, max_age) => idle.or(max_age),
         };
@@ -106,10 +108,16 @@ impl Lifecycle {
         last.is_none_or(|last| now.since(last) >= interval)
     }
 
+    /// The `max-age` of this session's cookie, before any limit; `None`: until the browser closes. A stored cookie without a lifetime stays
+    /// one, as in express-session (`originalMaxAge: null`).
+    pub fn browser_age(&self, record: &Record) -> Option<Duration> {
+        record.max_age.or_else(|| record.cookie.original_max_age.and(self.max_age))
+    }
+
     /// How long the browser is to keep the cookie; `None`: until it closes. Never shorter than the record's own life, but for the
     /// 400 days after which browsers drop every cookie.
     pub fn cookie_lifetime(&self, record: &Record, now: Timestamp) -> Option<Duration> {
-        let wanted = record.max_age.or(self.max_age)?.min(cookie::LONGEST);
+        let wanted = self.browser_age(record)?.min(cookie::LONGEST);
         Some(self.absolute_end(record).map_or(wanted, |end| wanted.min(end.since(now))))
     }
 

@@ -6,6 +6,7 @@ pub mod changes;
 mod commit;
 pub mod cookie;
 pub mod data;
+mod devices;
 mod end;
 mod ended;
 mod flight;
@@ -19,4 +20,5 @@ mod succeed;
 mod touch;
 
 pub use changes::{Changes, Circumstances, CookieOrder, Dropped, End, Event, Outcome, Patch};
+pub use devices::Device;
 pub use sessions::{Session, Sessions, Visitor};

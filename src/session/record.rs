@@ -14,7 +14,8 @@ pub struct Record {
     pub data: Data,
     /// express-session's `session.cookie` object.
     pub cookie: StoredCookie,
-    /// The lifetime that the app gave this session (`X-Session-Max-Age`, or a Node app's `cookie.maxAge`); `None`: the configured one.
+    /// This session's own lifetime (`X-Session-Max-Age`, a login that is to be remembered, or a Node app's `cookie.maxAge`); `None`: the
+    /// configured one.
     pub max_age: Option<Duration>,
     /// The signed-in user; `None`: anonymous. (`userId` in the document.)
     pub user: Option<String>,

@@ -7,7 +7,7 @@ use super::id::{Handle, IdHash, SessionId, SessionKey};
 use super::keyring::Keyring;
 use super::lifecycle::{Lapse, Lifecycle};
 use super::record::Record;
-use super::store::{Found, SessionStore, StoreError, Version};
+use super::store::{Found, SessionStore, StoreError, StoreHealth, Version};
 use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
 use std::collections::HashSet;
@@ -187,6 +187,11 @@ impl Sessions {
         &self.options.attributes.plain.path
     }
 
+    /// The cookie's `Domain`; `None`: this host only.
+    pub fn cookie_domain(&self) -> Option<&str> {
+        self.options.attributes.plain.domain.as_deref()
+    }
+
     /// Whether our cookie may travel on this kind of request at all: a `Secure` one does not on plain HTTP.
     pub fn cookie_is_possible(&self, secure: bool) -> bool {
         secure || !self.options.attributes.plain.secure
@@ -217,6 +222,11 @@ impl Sessions {
     /// When the session is over however busy it is.
     pub fn absolute_end(&self, session: &Session) -> Option<Timestamp> {
         Some(session.record.created_at?.plus(self.options.lifecycle.absolute_timeout?))
+    }
+
+    /// How the store is doing.
+    pub fn store_health(&self) -> StoreHealth {
+        self.store.health()
     }
 
     /// The store's line for the start-up report.
@@ -255,7 +265,11 @@ impl Sessions {
             return Ok(Err(Lapse::Ended));
         }
         let now = self.now();
-        let found = match self.flights.load(self.store.as_ref(), key, now).await {
+        let asked = match self.store.at_hand(key, now) {
+            Some(found) => Ok(found),
+            None => self.flights.load(self.store.as_ref(), key, now).await,
+        };
+        let found = match asked {
             Err(error) if matches!(*error, StoreError::Unreadable { .. }) => {
                 tracing::warn!(key = key.short_hash(), %error, "a stored session cannot be read; it is kept as it is");
                 return Ok(Err(Lapse::Unknown));

@@ -57,7 +57,7 @@ impl Sessions {
             (Some(_), Some(_)) => Data::default(),
         };
         apply(&mut record, changes);
-        self.sign_in(&mut record, changes.login.as_deref(), now);
+        self.sign_in(&mut record, changes, now);
         if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }

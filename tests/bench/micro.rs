@@ -1,7 +1,7 @@
 //! `cargo bench`: what a request with a known session costs before and beside the network. Verify the cookie, decide, dress.
 
 use cloakroom::clock::{ManualClock, Timestamp};
-use cloakroom::edge::{Edge, Verdict};
+use cloakroom::edge::{Edge, Policy, Verdict};
 use cloakroom::header::request::{Dresser, View};
 use cloakroom::inbound::{Inbound, Site};
 use cloakroom::random::OsEntropy;
@@ -44,12 +44,14 @@ fn route() -> Route {
         name: "/*".to_owned(),
         pattern: Pattern::default(),
         session: SessionUse::Optional,
-        unauthenticated: Unauthenticated::Unauthorized,
+        unauthenticated: Unauthenticated::Auto,
+        require: None,
         upstream: "app".to_owned(),
         write: Write::All,
         login: false,
         touch: true,
         origins: Vec::new(),
+        end_app_cookies: Vec::new(),
         strip_prefix: None,
         preserve_host: true,
         timeout: Timeouts { connect: patience, read: patience, idle_websocket: patience },
@@ -109,7 +111,7 @@ fn decide(bencher: Bencher) {
     let sessions = sessions();
     let headers = runtime.block_on(signed_in(&sessions));
     let site = Site { uri_bytes: 16_384, ..Site::default() };
-    let edge = Edge::new(sessions, site, Routes::new(vec![Arc::new(route())]), Default::default(), Vec::new());
+    let edge = Edge::new(sessions, site, Policy { routes: Routes::new(vec![Arc::new(route())]), ..Policy::default() });
     let mut head = http::Request::get("/a/b?c=d").header("host", "app.example.com").body(()).expect("a request").into_parts().0;
     head.headers.extend(headers);
 

@@ -4,12 +4,14 @@ mod shipped;
 
 use cloakroom::config::{self, *};
 use cloakroom::route::*;
+use cloakroom::session::store::cached::CacheSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ROUTE: &str = "[[routes]]\nupstream = \"demo\"\n";
+const BCRYPT: &str = "$2b$10$UU.SnId495DX.8C0MAdLsOQRGc1xaHj4HvHPG1P/GoGR3Kg0pM7ha";
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -26,6 +28,10 @@ fn load_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("proxy.toml"), text).unwrap();
     std::fs::write(directory.path().join("key"), format!("{KEY}\n")).unwrap();
+    std::fs::write(directory.path().join("logo.svg"), "<svg/>").unwrap();
+    std::fs::write(directory.path().join("users.toml"), format!("[users.alice]\nhash = \"{BCRYPT}\"\n")).unwrap();
+    std::fs::write(directory.path().join("broken.toml"), "[users.alice]\nhash = \"$1$old\"\nrolle = \"x\"\n").unwrap();
+    std::fs::write(directory.path().join(".htpasswd"), format!("alice:{BCRYPT}\nold:$apr1$a$b\n")).unwrap();
     config::load(&directory.path().join("proxy.toml"), env)
 }
 
@@ -120,6 +126,7 @@ fn the_smallest_file_has_all_defaults() {
         cookie,
     };
     assert_eq!(config.session, session);
+    assert_eq!(config.login, None);
     assert_eq!(config.cookie_name(), "cloakroom");
     let url = "http://127.0.0.1:3000".to_owned();
     let app = UpstreamServer { host: "127.0.0.1".to_owned(), port: 3000 };
@@ -130,12 +137,14 @@ fn the_smallest_file_has_all_defaults() {
         name: "/*".to_owned(),
         pattern: Pattern::default(),
         session: SessionUse::Optional,
-        unauthenticated: Unauthenticated::Unauthorized,
+        unauthenticated: Unauthenticated::Auto,
+        require: None,
         upstream: url,
         write: Write::None,
         login: false,
         touch: true,
         origins: vec![],
+        end_app_cookies: vec![],
         strip_prefix: None,
         preserve_host: true,
         timeout: Timeouts { connect: Duration::from_secs(2), read: MINUTE, idle_websocket: 5 * MINUTE },
@@ -173,6 +182,33 @@ fn syntax_errors_are_told_once_each_and_the_sound_rest_is_read() {
             "8:1: not TOML: missing comma between array elements, expected `,`",
         ]
     );
+}
+
+#[test]
+fn a_misspelt_title_hides_no_mistake_below_it() {
+    let text = "[sesion]\nidle_timeot = \"1m\"\n[[route]]\nupstrem = \"demo\"\nupstream = \"demo\"";
+
+    let mut told = titles(text);
+
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "1:2: unknown key `sesion` in the file",
+            "2:1: unknown key `idle_timeot` in `[session]`",
+            "3:3: unknown key `route` in the file",
+            "4:1: unknown key `upstrem` in `[[routes]]`",
+        ]
+    );
+}
+
+#[test]
+fn the_files_listeners_are_checked_even_where_the_environment_names_others() {
+    let env = |name: &str| (name == "CLOAKROOM_LISTEN").then(|| "127.0.0.1:1, 127.0.0.1:1".to_owned());
+
+    let report = load_with(&format!("server.listen = [\"nonsense\"]\n{ROUTE}"), &env).unwrap_err();
+
+    assert_eq!(report.errors(), 2);
 }
 
 #[test]
@@ -284,24 +320,28 @@ fn a_route_overrides_the_headers_key_by_key() {
 }
 
 #[test]
+fn a_cache_stands_in_front_of_every_store_but_memory_and_can_be_switched_off() {
+    let cache = |text: &str| config(&format!("{text}\n{ROUTE}")).store.cache;
+    let standard = CacheSettings { ttl: Duration::from_secs(2), sessions: 100_000, bytes: 128 << 20 };
+
+    assert_eq!(cache(""), Some(standard.clone()));
+    assert_eq!(cache("store.cache = { ttl = \"500ms\" }"), Some(CacheSettings { ttl: Duration::from_millis(500), ..standard }));
+    let own = CacheSettings { ttl: Duration::from_secs(1), sessions: 7, bytes: 2 << 20 };
+    assert_eq!(cache("store.cache = { ttl = \"1s\", sessions = 7, bytes = \"2MiB\" }"), Some(own));
+    assert_eq!([cache("store.cache = \"off\""), cache("store.kind = \"memory\"")], [None, None]);
+}
+
+#[test]
 fn keys_of_a_later_version_are_recognised_and_refused() {
     let keys = [
         ("[tls.main]", "1:2: `[tls]` is not available in this version"),
-        ("[login]", "1:2: `[login]` is not available in this version"),
         ("server.listen = [{ addr = \"[::]:80\", tls = \"a\" }]", "1:44: `tls` is not available in this version"),
-        ("store.cache = {}", "1:7: `store.cache` is not available in this version"),
         ("upstreams.a = { servers = [\"a:1\"], health = {} }", "1:36: `health` is not available in this version"),
         ("session.max_per_user = 0", "1:9: `session.max_per_user` is not available in this version"),
     ];
     for (text, expected) in keys {
         assert_eq!(titles_beside_a_route(text), [expected]);
     }
-    assert_eq!(titles(&format!("{ROUTE}require = {{}}")), ["3:1: `require` is not available in this version"]);
-    assert_eq!(titles(&format!("{ROUTE}end_app_cookies = []")), ["3:1: `end_app_cookies` is not available in this version"]);
-    assert_eq!(
-        titles(&format!("{ROUTE}unauthenticated = \"auto\"")),
-        ["3:19: `unauthenticated = \"auto\"` is not available in this version"]
-    );
 }
 
 #[test]
@@ -319,6 +359,11 @@ fn each_rule_names_what_breaks_it() {
         ("admin.listen = \"0.0.0.0:9901\"", "1:16: the admin listener is open to other machines and asks for no token"),
         ("store.uri = \"env:MONGODB_URI\"", "1:13: `uri` belongs to the mongodb store, and this one is embedded"),
         ("store = { kind = \"memory\", path = \"a\" }", "1:35: `path` belongs to the embedded store, and this one is memory"),
+        ("store = { kind = \"memory\", cache = {} }", "1:36: the memory store has no use for a `cache`"),
+        ("store.cache = \"on\"", "1:15: `cache` cannot be `on`"),
+        ("store.cache = 5", "1:15: `cache` must be a table"),
+        ("store.cache = { ttl = 2 }", "1:23: `ttl` must be a number and a unit, in quotes"),
+        ("store.cache = { entries = 2 }", "1:17: unknown key `entries` in [store.cache]"),
         ("store.kind = \"redis\"", "1:14: `kind` cannot be `redis`"),
         ("session.idle_timeout = \"0s\"", "1:24: `idle_timeout` cannot be `0s`"),
         ("session.user_from = \"a..b\"", "1:21: `user_from` cannot be `a..b`"),
@@ -329,6 +374,14 @@ fn each_rule_names_what_breaks_it() {
         ("session.cookie.domain = \"https://a\"", "1:25: `domain` cannot be `https://a`"),
         ("session.cookie.max_age = \"401d\"", "1:26: `max_age` cannot be `401d`"),
         ("session.cookie = { partitioned = true, secure = false }", "1:34: `partitioned` needs a secure cookie"),
+        ("session.cookie.same_site = \"none\"", "1:28: `same_site = \"none\"` needs a secure cookie"),
+        ("session.cookie.partitioned = true", "1:30: `partitioned` needs a secure cookie"),
+        ("session.cookie.path = \"/app\"", "1:23: browsers do not send this cookie to pages under `/.cloakroom/`"),
+        ("session.expose = [\"user\"]", "1:18: `expose` cannot name `user`"),
+        ("server.listen = \"8080\"", "1:17: `listen` must be a list in [ ]"),
+        ("store.kind = \"mongo\"\nstore.uri = \"env:HOME\"", "1:14: `kind` cannot be `mongo`"),
+        ("headers.set = { Content-Type = \"{user}\" }", "1:17: `headers.set` cannot set `Content-Type`"),
+        ("headers.set = { \"X#Session#User\" = \"{user}\" }", "1:17: `headers.set` cannot set `X#Session#User`"),
         ("session.cookie.secure = true", "1:25: `secure = true`, but nothing says that the site is served over TLS"),
         ("headers.set = { \"a b\" = \"{user}\" }", "1:17: `headers.set` cannot set `a b`"),
         ("headers.set = { X_Session_User = \"{user}\" }", "1:17: `headers.set` cannot set `X_Session_User`"),
@@ -340,6 +393,8 @@ fn each_rule_names_what_breaks_it() {
         assert_eq!(titles_beside_a_route(text), [expected]);
     }
     assert_eq!(titles_beside_a_route(&format!("{https}session.cookie.name = \"__HOST-a\"")), Vec::<String>::new());
+    let foreign = format!("{https}session.cookie.domain = \"other.org\"");
+    assert_eq!(titles_beside_a_route(&foreign), ["2:25: `domain` cannot be `other.org` for this site"]);
     let routes = [
         ("write = \"cart\"", "3:9: `write` cannot be `cart`"),
         ("session = \"off\"\nwrite = [\"a\"]", "4:9: `write` on a route with session = \"off\""),
@@ -349,6 +404,25 @@ fn each_rule_names_what_breaks_it() {
         ("strip_prefix = \"/\"", "3:16: `strip_prefix` cannot be `/`"),
         ("origins = [\"app.example.com\"]", "3:12: `app.example.com` is no origin"),
         ("timeout.connect = \"0s\"", "3:19: `connect` cannot be `0s`"),
+        ("require = {}", "3:11: `require` asks for nothing"),
+        ("require = { role = [\"admin\"] }", "3:13: unknown key `role` in `require`"),
+        ("require = { user = [] }", "3:20: `user` is empty"),
+        ("require = { user = \"ada\" }", "3:20: `user` must be a list in [ ]"),
+        ("require = { any = {} }", "3:19: `any` names no field"),
+        ("require = { all = { role = [] } }", "3:28: `role` is empty"),
+        ("require = { all = { role = [\"\"] } }", "3:29: `role` holds an empty text"),
+        ("require = { all = { role = [3] } }", "3:29: `role` must be text in quotes"),
+        ("require = { any = { \"a..b\" = [\"x\"] } }", "3:21: `require` cannot ask for the field `a..b`"),
+        ("require = { any = { cookie = [\"x\"] } }", "3:21: `require` cannot ask for the field `cookie`"),
+        ("require = { login_age = 15 }", "3:25: `login_age` must be a number and a unit, in quotes"),
+        ("require = { login_age = \"0s\" }", "3:25: `login_age` cannot be `0s`"),
+        ("session = \"off\"\nrequire = { user = [\"a\"] }", "4:11: `require` on a route with session = \"off\""),
+        ("session = \"optional\"\nrequire = { user = [\"a\"] }", "4:11: `require` on a route with session = \"optional\""),
+        ("unauthenticated = \"redirect\"", "3:19: `unauthenticated = \"redirect\"` without a `[login]`"),
+        ("unauthenticated = 302", "3:19: `unauthenticated` cannot be `302`"),
+        ("end_app_cookies = \"JSESSIONID\"", "3:19: `end_app_cookies` must be a list in [ ]"),
+        ("end_app_cookies = [\"a b\"]", "3:20: `end_app_cookies` cannot name `a b`"),
+        ("end_app_cookies = [\"__Host-cloakroom\"]", "3:20: `end_app_cookies` cannot name `__Host-cloakroom`"),
         ("upstrem = \"demo\"", "3:1: unknown key `upstrem` in `[[routes]]`"),
     ];
     for (text, expected) in routes {
@@ -359,6 +433,29 @@ fn each_rule_names_what_breaks_it() {
     for (text, expected) in upstreams {
         assert_eq!(titles(&format!("[[routes]]\nupstream = \"{text}\"")), [expected]);
     }
+}
+
+#[test]
+fn what_a_route_requires_is_read_into_types() {
+    let text = "[[routes]]\nupstream = \"http://127.0.0.1:3000\"\nunauthenticated = \"redirect\"\nend_app_cookies = [\"a\", \"b\", \"a\"]\n
+         require = { user = [\"ada\"], any = { role = [\"admin\"] }, all = { \"user.groups\" = [\"b\", \"a\"] }, login_age = \"15m\" }\n[login]\n";
+    let config = config(text);
+    let route = &config.routes[0];
+
+    let wanted = |path: &[&str], values: &[&str]| Wanted {
+        path: path.iter().map(|name| (*name).to_owned()).collect(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    };
+    let require = Require {
+        user: Some(["ada".to_owned()].into()),
+        any: vec![wanted(&["role"], &["admin"])],
+        all: vec![wanted(&["user", "groups"], &["a", "b"])],
+        login_age: Some(Duration::from_secs(900)),
+    };
+    assert_eq!(route.require, Some(require));
+    assert_eq!(route.session, SessionUse::Required, "to require something is to require a user");
+    assert_eq!(route.unauthenticated, Unauthenticated::Redirect);
+    assert_eq!(route.end_app_cookies, ["a", "b"]);
 }
 
 #[test]

@@ -37,14 +37,28 @@ fn the_shipped_files_mongodb_keys_are_right() {
 #[test]
 fn the_shipped_file_names_every_key() {
     let bogus = "qqqqqqqqqqqq = 1";
-    let mut texts = vec![format!("{ROUTE}{bogus}")];
-    for section in ["server", "server.limits", "admin", "store", "session", "session.cookie", "headers", "upstreams.web", "log"] {
+    let mut texts = vec![format!("{ROUTE}{bogus}"), format!("{ROUTE}require = {{ {bogus} }}")];
+    for section in [
+        "server",
+        "server.limits",
+        "admin",
+        "store",
+        "store.cache",
+        "session",
+        "session.cookie",
+        "login",
+        "login.throttle",
+        "login.page",
+        "headers",
+        "upstreams.web",
+        "log",
+    ] {
         texts.push(format!("{ROUTE}[{section}]\n{bogus}"));
     }
     for text in texts {
         let seen = told(&text);
         let (_, keys) = seen.split_once("the keys here are ").unwrap();
-        let keys: Vec<_> = keys.split('`').skip(1).step_by(2).filter(|key| *key != "cookie").collect();
+        let keys: Vec<_> = keys.split('`').skip(1).step_by(2).filter(|key| !matches!(*key, "cookie" | "page")).collect();
 
         let missing: Vec<_> = keys.iter().filter(|key| !include_str!("../../proxy.toml").contains(&format!("{key} = "))).collect();
 

@@ -6,13 +6,19 @@ use crate::clock::Timestamp;
 use async_trait::async_trait;
 use std::sync::Arc;
 
+pub mod cached;
 pub mod embedded;
+pub mod guard;
+pub mod health;
 pub mod memory;
 pub mod mongo;
 
 mod json;
 
+pub use cached::CachedStore;
 pub use embedded::EmbeddedStore;
+pub use guard::GuardedStore;
+pub use health::StoreHealth;
 pub use memory::MemoryStore;
 pub use mongo::MongoStore;
 
@@ -48,6 +54,21 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// What the start-up line says of this store: kind and place, never a password.
     fn describe(&self) -> String;
+
+    /// What can be told of a record at once, without asking anybody. `None`: [`SessionStore::load`] it.
+    fn at_hand(&self, _key: &SessionKey, _now: Timestamp) -> Option<Found> {
+        None
+    }
+
+    /// The version of a record that this store wrote at `now` over `before` (`None`: created it); `None` if only reading it back can tell.
+    fn version_after(&self, record: &Record, _before: Option<&Version>, _now: Timestamp) -> Option<Version> {
+        Some(Version { revision: Some(record.revision), session: None })
+    }
+
+    /// How this store and what stands in front of it are doing.
+    fn health(&self) -> StoreHealth {
+        StoreHealth::default()
+    }
 }
 
 /// What a key leads to.

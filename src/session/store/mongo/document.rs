@@ -46,6 +46,16 @@ impl Codec {
         Ok(update)
     }
 
+    /// The version that a record has when this codec has written it; `None` if it cannot be written at all.
+    pub fn version_after(&self, record: &Record, seen: Option<&Version>, now: Timestamp) -> Option<Version> {
+        let written = match seen {
+            Some(seen) => self.update(seen, record, now).ok()?.get_document("$set").ok()?.clone(),
+            None => self.fields(record, None).ok()?,
+        };
+        let written = RawDocumentBuf::try_from(&written).ok()?;
+        Some(Version { revision: Some(record.revision), session: Some(seen_session(&written)) })
+    }
+
     fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Result<Document, StoreError> {
         let session = match self.format {
             Format::String => Bson::String(json::write(&record.cookie, &record.data)),
@@ -190,7 +200,7 @@ fn revision(seen: &Version) -> Bson {
     exact.map_or_else(|| doc! { "$not": { "$type": "number" } }.into(), Bson::Int64)
 }
 
-fn revision_of(value: RawBsonRef<'_>) -> Option<u64> {
+pub fn revision_of(value: RawBsonRef<'_>) -> Option<u64> {
     match value {
         RawBsonRef::Double(number) if number.fract() != 0.0 => None,
         value => u64::try_from(number(Some(value))?).ok(),

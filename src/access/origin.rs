@@ -1,31 +1,9 @@
-//! May this visitor pass? Who asks from where, for routes, WebSockets and our own forms.
+//! Where a request comes from: a page of this site, another site, or nobody says.
 
 use crate::inbound::Inbound;
-use crate::route::{Route, SessionUse, WhenDown};
-use crate::session::Visitor;
+use crate::route::Route;
 use http::HeaderMap;
 use http::header::{ORIGIN, REFERER};
-
-/// What the visitor's session says about passing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passage {
-    Open,
-    /// The route wants a user, and there is none.
-    NeedsUser,
-    /// The session cannot be read, and the route does without only for strangers.
-    Unavailable,
-}
-
-/// Whether the route lets this visitor through. The store being down lets nobody in and logs nobody out.
-pub fn passage(route: &Route, visitor: &Visitor) -> Passage {
-    let required = route.session == SessionUse::Required;
-    match visitor {
-        Visitor::Unreachable { .. } if required || route.when_down == WhenDown::Unavailable => Passage::Unavailable,
-        Visitor::Known(session) if session.user().is_some() => Passage::Open,
-        _ if required => Passage::NeedsUser,
-        _ => Passage::Open,
-    }
-}
 
 /// Whether a WebSocket that carries our cookie was opened by a page of this site, or of one that the route names.
 /// Browsers send cookies with cross-site WebSockets and no preflight, so this is the only guard (RFC 6455 section 10.2).

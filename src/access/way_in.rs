@@ -1,0 +1,122 @@
+//! What becomes of a visitor who may not pass: sent to the login page and back, or told so with a way in.
+
+use super::Passage;
+use crate::endpoint::ReturnTo;
+use crate::inbound::{Asker, Inbound};
+use crate::rejection::{Rejection, WayIn};
+use crate::route::{Route, Unauthenticated};
+use crate::session::Visitor;
+use http::header::REFERER;
+use http::{HeaderMap, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What keeps its meaning inside a query's value.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// What browsers leave as it is in an address, and a [`ReturnTo`] does not hold.
+const UNSAFE: &AsciiSet =
+    &percent_encoding::CONTROLS.add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}').add(b'\\');
+
+/// The paths where visitors sign in and out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doors {
+    /// `None`: there is no login page of ours.
+    pub login: Option<String>,
+    pub logout: String,
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Doors { login: None, logout: "/.cloakroom/logout".to_owned() }
+    }
+}
+
+impl Doors {
+    /// The login page that leads back there; `fresh`: it is shown to somebody who is signed in, too.
+    fn login_url(&self, back: Option<&ReturnTo>, fresh: bool) -> Option<String> {
+        let login = self.login.as_ref()?;
+        let mut pairs = Vec::new();
+        pairs.extend(back.map(|back| format!("return_to={}", utf8_percent_encode(back.as_str(), PLAIN))));
+        pairs.extend(fresh.then(|| "fresh=1".to_owned()));
+        Some(if pairs.is_empty() { login.clone() } else { format!("{login}?{}", pairs.join("&")) })
+    }
+
+    /// The logout page that leads back there.
+    fn logout_url(&self, back: Option<&ReturnTo>) -> String {
+        let query = back.map(|back| format!("?return_to={}", utf8_percent_encode(back.as_str(), PLAIN)));
+        format!("{}{}", self.logout, query.unwrap_or_default())
+    }
+
+    fn is_one(&self, page: &ReturnTo) -> bool {
+        let path = page.as_str().split('?').next().unwrap_or_default();
+        path == self.logout || self.login.as_deref() == Some(path)
+    }
+
+    /// The page that this request is about: for a page its own address, for anything that it sends or loads the page it comes from.
+    fn page(&self, inbound: &Inbound, headers: &HeaderMap) -> Option<ReturnTo> {
+        let page = if inbound.asker == Asker::Person && reads(inbound) { wanted(inbound) } else { came_from(inbound, headers) };
+        page.filter(|page| !self.is_one(page))
+    }
+}
+
+/// The answer to a visitor whom [`super::passage`] does not let through.
+pub fn turned_away(passage: Passage, route: &Route, visitor: &Visitor, inbound: &Inbound, headers: &HeaderMap, doors: &Doors) -> Rejection {
+    if passage == Passage::Unavailable {
+        return Rejection::StoreUnavailable;
+    }
+    let back = doors.page(inbound, headers);
+    if passage == Passage::NotAllowed {
+        let user = if let Visitor::Known(session) = visitor { session.user().unwrap_or_default() } else { "" };
+        return Rejection::NotAllowed { user: user.to_owned(), logout: doors.logout_url(back.as_ref()) };
+    }
+    let too_old = passage == Passage::LoginTooOld;
+    if route.unauthenticated == Unauthenticated::Forbidden && !too_old {
+        return Rejection::Forbidden;
+    }
+    let redirects = match route.unauthenticated {
+        Unauthenticated::Auto => inbound.asker == Asker::Person,
+        Unauthenticated::Redirect => !inbound.upgrade,
+        Unauthenticated::Unauthorized | Unauthenticated::Forbidden => false,
+    };
+    if redirects && reads(inbound) {
+        let back = wanted(inbound).filter(|page| !doors.is_one(page));
+        if let Some(to) = doors.login_url(back.as_ref(), too_old) {
+            return Rejection::SentToLogin { to, too_old };
+        }
+    }
+    let way = WayIn { login: doors.login_url(back.as_ref(), too_old), lost: !reads(inbound) };
+    if too_old {
+        return Rejection::LoginTooOld { way };
+    }
+    let lapse = if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None };
+    Rejection::NotSignedIn { lapse, way }
+}
+
+/// Only these are redirected: any other method would come back as a GET of its action, and what was sent would be lost unsaid.
+fn reads(inbound: &Inbound) -> bool {
+    matches!(inbound.method, Method::GET | Method::HEAD)
+}
+
+/// This request's own address.
+fn wanted(inbound: &Inbound) -> Option<ReturnTo> {
+    local(inbound.target.path(), inbound.target.query())
+}
+
+/// The page of this site that holds the form or the script, as far as the browser says.
+fn came_from(inbound: &Inbound, headers: &HeaderMap) -> Option<ReturnTo> {
+    let mut referers = headers.get_all(REFERER).iter();
+    let (Some(referer), None) = (referers.next(), referers.next()) else { return None };
+    let (referer, own) = (referer.to_str().ok()?, inbound.origin());
+    let rest = referer.get(own.len()..).filter(|_| referer.get(..own.len()).is_some_and(|origin| origin.eq_ignore_ascii_case(&own)))?;
+    match rest.split_once('?') {
+        Some((path, query)) => local(path, Some(query)),
+        None => local(rest, None),
+    }
+}
+
+/// If the query cannot be led back to, the path can.
+fn local(path: &str, query: Option<&str>) -> Option<ReturnTo> {
+    let path = utf8_percent_encode(path, UNSAFE).to_string();
+    let whole = query.map(|query| format!("{path}?{}", utf8_percent_encode(query, UNSAFE)));
+    whole.as_deref().and_then(ReturnTo::parse).or_else(|| ReturnTo::parse(&path))
+}

@@ -1,0 +1,109 @@
+//! How our pages look: the one stylesheet, the operator's title, logo and accent.
+
+use super::Color;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+
+/// The sheet as it is without an operator's accent.
+const SHEET: &str = include_str!("look.css");
+
+/// What the designed accents must stand out against, in light and in dark: the card, and the paper around it.
+const LIGHT: [Color; 2] = [Color::new(0xff, 0xfd, 0xf8), Color::new(0xf6, 0xf2, 0xea)];
+const DARK: [Color; 2] = [Color::new(0x20, 0x1c, 0x17), Color::new(0x16, 0x13, 0x0f)];
+
+/// The look of one site, prepared at start.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub title: Option<String>,
+    pub logo: Option<Logo>,
+    sheet: Bytes,
+    sheet_path: String,
+}
+
+/// The operator's mark: an image of this site, so that no page asks another host for anything.
+#[derive(Clone, Debug)]
+pub struct Logo {
+    content_type: &'static str,
+    bytes: Bytes,
+    path: String,
+}
+
+impl Look {
+    /// The sheet of a site with this accent.
+    pub fn new(title: Option<String>, logo: Option<Logo>, accent: Option<Color>) -> Self {
+        let sheet = match accent {
+            Some(accent) => format!("{SHEET}\n{}", accents(accent)),
+            None => SHEET.to_owned(),
+        };
+        let sheet_path = format!("/.cloakroom/look-{}.css", short_hash(sheet.as_bytes()));
+        Look { title, logo, sheet: sheet.into(), sheet_path }
+    }
+
+    /// Cloakroom's own.
+    pub fn plain() -> &'static Look {
+        static PLAIN: LazyLock<Look> = LazyLock::new(|| Look::new(None, None, None));
+        &PLAIN
+    }
+
+    /// The sheet's text.
+    pub fn sheet(&self) -> &Bytes {
+        &self.sheet
+    }
+
+    /// Where it is served. Its text has a name of its own, so that a browser may keep it for ever.
+    pub fn sheet_path(&self) -> &str {
+        &self.sheet_path
+    }
+}
+
+impl Logo {
+    /// An image of a type that browsers show in `img`.
+    pub fn new(content_type: &'static str, bytes: Bytes) -> Self {
+        let path = format!("/.cloakroom/logo-{}", short_hash(&bytes));
+        Logo { content_type, bytes, path }
+    }
+
+    /// For `Content-Type`.
+    pub fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+
+    /// The image.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Where it is served.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// The rules that put the operator's accent in place of ours: shifted as far as text in it needs to be read (WCAG 2.2, 1.4.3).
+fn accents(accent: Color) -> String {
+    let rule = |behind: [Color; 2], towards: Color| {
+        let accent = accent.readable_on(&behind, towards);
+        format!(":root {{ --accent: {accent}; --on-accent: {}; }}", accent.text_on_it())
+    };
+    let (light, dark) = (rule(LIGHT, Color::BLACK), rule(DARK, Color::WHITE));
+    format!("{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n")
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_accent_is_another_sheet_under_another_name() {
+        let (red, blue) = (Color::parse("#c00").unwrap(), Color::parse("#0000ff").unwrap());
+        let looks = [Look::new(None, None, None), Look::new(None, None, Some(red)), Look::new(None, None, Some(blue))];
+
+        assert!(looks[0].sheet_path() != looks[1].sheet_path() && looks[1].sheet_path() != looks[2].sheet_path());
+        assert!(std::str::from_utf8(looks[2].sheet()).unwrap().contains("--accent: #0000ff"));
+    }
+}

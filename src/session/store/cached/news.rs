@@ -1,0 +1,46 @@
+//! What the store tells of records, and what this proxy passes on to whoever holds a session's connections open.
+
+use crate::clock::Timestamp;
+use crate::session::id::{Handle, SessionKey};
+use crate::session::record::WriteToken;
+
+/// A change of one record, as the store's change stream tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was removed.
+    Removed,
+    /// It was written; what the writer said of it. Writers that are not ours say nothing.
+    Written {
+        revision: Option<u64>,
+        mark: Option<WriteToken>,
+        expires_at: Option<Timestamp>,
+        /// It became a pointer to the session's new record.
+        moved: bool,
+    },
+    /// Only a use was noted.
+    Touched { expires_at: Option<Timestamp>, updated_at: Option<Timestamp> },
+}
+
+impl Change {
+    /// Whether it ends the session.
+    pub(super) fn is_end(&self, now: Timestamp) -> bool {
+        match self {
+            Change::Removed => true,
+            Change::Written { expires_at, moved, .. } => !moved && expires_at.is_some_and(|at| at <= now),
+            Change::Touched { .. } => false,
+        }
+    }
+}
+
+/// What has become of sessions. Whoever misses some, because too many came at once, looks at everything, as after a [`News::Gap`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The session is over. Handle and user are told if its record was cached.
+    Ended { key: SessionKey, handle: Option<Handle>, user: Option<String> },
+    /// All sessions of the user are over.
+    UserEnded { user: String },
+    /// Somebody else changed the session.
+    Changed { key: SessionKey, handle: Option<Handle>, user: Option<String> },
+    /// There may have been more news.
+    Gap,
+}

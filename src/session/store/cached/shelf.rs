@@ -1,0 +1,282 @@
+//! The cached records, and who may put what there: nothing that was read before a write or an end ever lands after it.
+//!
+//! Every key belongs to one of many generation counters. A read notes the counter when it begins and may put its record there only
+//! if the counter still stands; every write, end and told change moves it. Asking takes no part in this: a hit is a look into a map.
+
+use super::super::health::CacheHealth;
+use super::super::{Found, Version};
+use super::CacheSettings;
+use super::news::{Change, News};
+use super::stream::Stream;
+use super::ticket::{Purging, Reading, Ticket, Writing};
+use super::weight::Scale;
+use crate::clock::{Clock, Moment, Timestamp};
+use crate::session::data::Data;
+use crate::session::id::{Handle, SessionKey};
+use crate::session::record::{Client, Record, WriteToken};
+use quick_cache::sync::Cache;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::broadcast;
+
+/// Generation counters: more of them make it rarer that a write next door keeps a read off the shelf.
+const STRIPES: usize = 1024;
+
+/// One id in so many sessions may be remembered as gone.
+const GONE_SHARE: usize = 8;
+
+/// News that a slow listener may fall behind before it is told to look at everything.
+const BACKLOG: usize = 1024;
+
+/// A live record as it was read or written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub record: Arc<Record>,
+    pub version: Version,
+    /// When the read or write began.
+    pub read_at: Moment,
+}
+
+impl Entry {
+    /// Whether this is what the writer wrote, or something later. The mark alone does not tell: a record that is made a dead one keeps it.
+    fn knows(&self, mark: Option<&WriteToken>, revision: Option<u64>) -> bool {
+        let (Some(own), Some(told)) = (self.version.revision, revision) else { return false };
+        own > told || own == told && mark.is_some() && self.record.last_write.as_ref() == mark
+    }
+}
+
+/// Nothing, or a record that has expired: only its times are kept.
+#[derive(Clone, Debug)]
+struct Gone {
+    record: Option<Arc<Record>>,
+    read_at: Moment,
+}
+
+/// The cached records. Those that are gone are bounded on their own, so that asking for many of them drives no live one out.
+pub struct Shelf {
+    live: Cache<SessionKey, Entry, Scale>,
+    gone: Cache<SessionKey, Gone>,
+    generations: Box<[Mutex<u64>]>,
+    spare: Mutex<u64>,
+    hasher: RandomState,
+    settings: CacheSettings,
+    clock: Arc<dyn Clock>,
+    stream: Stream,
+    news: broadcast::Sender<News>,
+    misses: AtomicU64,
+    /// Looks that found a record too old to tell.
+    aged: AtomicU64,
+}
+
+impl Shelf {
+    pub fn new(settings: CacheSettings, clock: Arc<dyn Clock>) -> Self {
+        let remembered = (settings.sessions / GONE_SHARE).max(1);
+        Shelf {
+            live: Cache::with_weighter(settings.sessions, settings.bytes, Scale::new(settings.sessions, settings.bytes)),
+            gone: Cache::new(remembered),
+            generations: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
+            spare: Mutex::new(0),
+            hasher: RandomState::new(),
+            settings,
+            clock,
+            stream: Stream::default(),
+            news: broadcast::channel(BACKLOG).0,
+            misses: AtomicU64::new(0),
+            aged: AtomicU64::new(0),
+        }
+    }
+
+    /// The record, if what is cached of it may still be told.
+    pub fn find(&self, key: &SessionKey, now: Timestamp) -> Option<Found> {
+        let at = self.clock.moment();
+        if let Some(entry) = self.live.get(key) {
+            // One that has expired is read again: another proxy may have noted a use.
+            if entry.record.is_live(now) && self.may_tell(entry.read_at, at) {
+                return Some(Found::Live(entry.record, entry.version));
+            }
+            return self.aged();
+        }
+        let gone = self.gone.get(key)?;
+        match gone.record {
+            _ if at.since(gone.read_at) >= self.settings.ttl => self.aged(),
+            // Alive after all if the clock was set back.
+            Some(record) if record.is_live(now) => self.aged(),
+            Some(record) => Some(Found::Expired(record)),
+            None => Some(Found::Absent),
+        }
+    }
+
+    fn aged(&self) -> Option<Found> {
+        self.aged.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn may_tell(&self, read_at: Moment, at: Moment) -> bool {
+        at.since(read_at) < self.settings.ttl || self.stream.vouches(read_at, at)
+    }
+
+    /// A read begins.
+    pub fn reading<'a>(&'a self, key: &'a SessionKey) -> Reading<'a> {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        Reading(self.ticket(key))
+    }
+
+    /// A write begins.
+    pub fn writing<'a>(&'a self, key: &'a SessionKey) -> Writing<'a> {
+        Writing { ticket: self.ticket(key), is_settled: false }
+    }
+
+    /// All of a user's records are to go.
+    pub fn purging<'a>(&'a self, user: &'a str) -> Purging<'a> {
+        Purging { shelf: self, user }
+    }
+
+    fn ticket<'a>(&'a self, key: &'a SessionKey) -> Ticket<'a> {
+        // The moment first: a record is never taken for younger than it is.
+        let at = self.clock.moment();
+        Ticket { shelf: self, key, generation: *self.generation(key), at }
+    }
+
+    pub(super) fn generation(&self, key: &SessionKey) -> MutexGuard<'_, u64> {
+        let stripe = usize::try_from(self.hasher.hash_one(key) % STRIPES as u64).unwrap_or_default();
+        // There is one for each: the spare is never taken.
+        self.generations.get(stripe).unwrap_or(&self.spare).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new generation everywhere: no read that is under way may put anything here.
+    fn move_on(&self) {
+        for generation in &self.generations {
+            *generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        }
+    }
+
+    /// Every record of the user goes.
+    pub(super) fn forget_user(&self, user: &str) {
+        self.move_on();
+        self.live.retain(|_, entry| entry.record.user.as_deref() != Some(user));
+    }
+
+    /// Everything goes: changes may have been missed.
+    pub fn clear(&self) {
+        self.move_on();
+        self.live.clear();
+        self.gone.clear();
+        self.tell(News::Gap);
+    }
+
+    /// The store told that somebody, perhaps this proxy, changed a record.
+    pub fn changed(&self, key: &SessionKey, change: &Change) {
+        let mut generation = self.generation(key);
+        *generation += 1;
+        let known = self.live.peek(key);
+        match (change, &known) {
+            (Change::Written { mark, revision, .. }, Some(entry)) if entry.knows(mark.as_ref(), *revision) => return,
+            (Change::Touched { expires_at, updated_at }, Some(entry)) => {
+                return self.put_touched(key, entry, *expires_at, *updated_at, None);
+            }
+            (Change::Touched { .. }, None) => return,
+            _ => self.drop_record(key),
+        }
+        drop(generation);
+        if change.is_end(self.clock.now()) {
+            self.tell_end(key, known);
+        } else {
+            let (handle, user) = names(known);
+            self.tell(News::Changed { key: key.clone(), handle, user });
+        }
+    }
+
+    /// Passes on that a session is over. A pointer goes without notice: its session lives on.
+    pub(super) fn tell_end(&self, key: &SessionKey, known: Option<Entry>) {
+        if known.as_ref().is_none_or(|entry| entry.record.moved.is_none()) {
+            let (handle, user) = names(known);
+            self.tell(News::Ended { key: key.clone(), handle, user });
+        }
+    }
+
+    // What follows, down to `put_touched`, is for whoever holds the key's generation.
+
+    pub(super) fn peek(&self, key: &SessionKey) -> Option<Entry> {
+        self.live.peek(key)
+    }
+
+    pub(super) fn drop_record(&self, key: &SessionKey) {
+        self.live.remove(key);
+        self.gone.remove(key);
+    }
+
+    pub(super) fn put(&self, key: &SessionKey, found: &Found, read_at: Moment) {
+        match found {
+            Found::Live(record, version) => {
+                self.gone.remove(key);
+                self.live.insert(key.clone(), Entry { record: record.clone(), version: version.clone(), read_at });
+            }
+            Found::Expired(record) => self.put_gone(key, Some(record), read_at),
+            Found::Absent => self.put_gone(key, None, read_at),
+        }
+    }
+
+    fn put_gone(&self, key: &SessionKey, record: Option<&Arc<Record>>, read_at: Moment) {
+        self.live.remove(key);
+        let times_only = |record: &Arc<Record>| Arc::new(Record { data: Data::default(), ..Record::clone(record) });
+        self.gone.insert(key.clone(), Gone { record: record.map(times_only), read_at });
+    }
+
+    pub(super) fn put_touched(
+        &self,
+        key: &SessionKey,
+        entry: &Entry,
+        expires_at: Option<Timestamp>,
+        updated_at: Option<Timestamp>,
+        client: Option<&Client>,
+    ) {
+        let mut record = Record::clone(&entry.record);
+        record.expires_at = record.expires_at.map(|old| expires_at.map_or(old, |new| old.max(new)));
+        record.updated_at = record.updated_at.max(updated_at);
+        record.client = client.cloned().or(record.client);
+        self.live.insert(key.clone(), Entry { record: Arc::new(record), ..entry.clone() });
+    }
+
+    /// The change stream's state, which the task that follows it keeps.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The present on the wall.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The present on the clock that ages are told by.
+    pub fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    /// What becomes of sessions, here and, while the change stream is live, elsewhere.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    pub(super) fn tell(&self, news: News) {
+        // Nobody listens: nobody needs it.
+        let _ = self.news.send(news);
+    }
+
+    pub fn health(&self) -> CacheHealth {
+        let misses = self.misses.load(Ordering::Relaxed);
+        let found = self.live.hits() + self.gone.hits();
+        CacheHealth {
+            entries: self.live.len() as u64,
+            bytes: self.live.weight(),
+            gone: self.gone.len() as u64,
+            hits: found.saturating_sub(self.aged.load(Ordering::Relaxed)),
+            misses,
+            stream: self.stream.health(self.clock.moment()),
+        }
+    }
+}
+
+fn names(known: Option<Entry>) -> (Option<Handle>, Option<String>) {
+    known.map_or((None, None), |entry| (entry.record.handle.clone(), entry.record.user.clone()))
+}

@@ -1,0 +1,44 @@
+//! What a cached session weighs, so that one number bounds both how many there are and what they take.
+
+use super::shelf::Entry;
+use crate::session::id::SessionKey;
+use crate::session::record::Record;
+use quick_cache::Weighter;
+
+/// What the map, the allocator and the counters take beside a record.
+const AROUND: usize = 200;
+
+/// What a field takes beside its text: three boxes.
+const PER_FIELD: usize = 96;
+
+/// Bytes, but never less than an equal share of the bound: then no more than the wanted number fits, and no more than the bytes.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    share: u64,
+}
+
+impl Scale {
+    /// For `sessions` sessions in `bytes` bytes.
+    pub fn new(sessions: usize, bytes: u64) -> Self {
+        Scale { share: (bytes / (sessions as u64).max(1)).max(1) }
+    }
+}
+
+impl Weighter<SessionKey, Entry> for Scale {
+    fn weight(&self, key: &SessionKey, entry: &Entry) -> u64 {
+        let seen = entry.version.session.as_ref().map_or(0, |seen| seen.len());
+        ((AROUND + key.as_str().len() + seen + size(&entry.record)) as u64).max(self.share)
+    }
+}
+
+/// What a record takes in memory, estimated.
+pub fn size(record: &Record) -> usize {
+    let data: usize = record.data.iter().map(|field| PER_FIELD + 2 * field.name().map_or(8, str::len) + field.json().len()).sum();
+    let texts = [
+        record.user.as_ref().map_or(0, String::len),
+        record.last_write.as_ref().map_or(0, |mark| mark.0.len()),
+        record.handle.as_ref().map_or(0, |handle| handle.as_str().len()),
+        record.client.as_ref().map_or(0, |client| client.agent.len() + client.address.len()),
+    ];
+    size_of::<Record>() + data + texts.iter().sum::<usize>()
+}
