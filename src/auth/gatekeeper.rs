@@ -109,6 +109,7 @@ impl Gatekeeper {
         let (name, reason) = match &found {
             Some((source, entry)) if is_right && !entry.disabled => {
                 self.counters.succeeded(admitted);
+                source.note(entry);
                 tracing::info!(user, alias, %client, "signed in");
                 self.strengthen(source, entry, password).await;
                 return Answer::Welcome(entry.account.clone());

@@ -67,9 +67,10 @@ impl Counters {
         Counters { limits, key: RandomState::new(), state: Mutex::new(State { users: Places::new(PLACES), clients: Places::new(PLACES) }) }
     }
 
-    /// A number for a name: the same as long as this process lives, and not to be foreseen.
+    /// A number for a name: the same as long as this process lives, and not to be foreseen. Upper and lower case are one, since a source
+    /// may take them for one: otherwise `ALICE` would be another try at `alice`.
     pub fn number(&self, user: &str) -> u64 {
-        self.key.hash_one(user)
+        self.key.hash_one(user.to_lowercase())
     }
 
     /// A short name for somebody whom no source knows: what was typed may be a password.
@@ -79,7 +80,7 @@ impl Counters {
 
     /// Lets a try through, or says how long to wait. A try that must wait counts nothing: nobody is kept out by others' impatience.
     pub fn admit(&self, user: &str, client: IpAddr, known_device: bool, now: Timestamp) -> Result<Try, Duration> {
-        let (user, client) = (self.key.hash_one(user), self.key.hash_one(network(client)));
+        let (user, client) = (self.number(user), self.key.hash_one(network(client)));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let by_client = state.clients.at(client).wait(self.limits.per_client, now);
         let by_user = if known_device { None } else { state.users.at(user).wait(self.limits.per_user, now) };
@@ -297,6 +298,7 @@ mod tests {
         let (stranger, owner) = (desk.admit("alice", HOME), desk.counters.admit("alice", HOME.parse().unwrap(), true, desk.now));
 
         assert_eq!(stranger, Err(SECOND));
+        assert_eq!(desk.admit("ALICE", HOME), Err(SECOND));
         assert!(owner.is_ok());
     }
 

@@ -6,7 +6,7 @@ mod document;
 mod errors;
 mod indexes;
 mod stream;
-mod values;
+pub mod values;
 
 use super::cached::Shelf;
 use super::{Applied, Found, Operation, SessionStore, StoreError, Touch, Updated, Version};
