@@ -65,7 +65,7 @@ pub struct MongoUsers {
 impl MongoUsers {
     /// Prepares the connection; MongoDB may be down. `tell` gets the names of users whose sessions must end.
     pub async fn open(settings: &MongoUsersSettings, tell: UnboundedSender<String>) -> Result<Arc<Self>, MongoUsersError> {
-        let connection = Connection::prepare(&settings.uri).await?;
+        let connection = Connection::prepare(&settings.uri, settings.timeout).await?;
         let users = Arc::new(MongoUsers {
             connection,
             reader: Reader::new(settings),
