@@ -57,7 +57,7 @@ impl Gatekeeper {
     /// Answers one try. The work is the same whether the name exists or not, and one line of the log tells what came of it.
     pub async fn check(&self, attempt: Attempt<'_>) -> Answer {
         let Attempt { user, client, known_device, .. } = attempt;
-        let admitted = match self.counters.admit(user, client, known_device, self.clock.now()) {
+        let admitted = match self.counters.admit(user, client, known_device, self.clock.moment()) {
             Ok(admitted) => admitted,
             Err(wait) => {
                 tracing::warn!(alias = self.counters.alias(user), %client, wait_ms = wait.as_millis(), "sign-in slowed down");
