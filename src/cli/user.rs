@@ -164,7 +164,10 @@ fn act(what: &What, config: &Config, desk: &mut Desk<'_>) -> Result<(), Failure>
 /// The first file of ours.
 fn file_of(config: &Config) -> Result<PathBuf, Failure> {
     let login = config.login.as_ref().ok_or(Failure::NoLogin)?;
-    let files = login.users.iter().map(|SourceSettings::File(path)| path);
+    let files = login.users.iter().filter_map(|source| match source {
+        SourceSettings::File(path) => Some(path),
+        SourceSettings::Mongo(_) => None,
+    });
     files.into_iter().find(|path| is_toml(path)).cloned().ok_or(Failure::NoFile)
 }
 

@@ -7,7 +7,7 @@ mod epochs;
 mod errors;
 mod indexes;
 mod stream;
-mod values;
+pub mod values;
 
 use super::cached::Shelf;
 use super::{Applied, Found, Operation, SessionStore, Sighting, StoreError, Tombstone, Touch, Updated, Version, Whose};
