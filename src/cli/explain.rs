@@ -17,7 +17,7 @@ use crate::session::record::Client;
 use crate::session::store::MemoryStore;
 use crate::session::{Changes, Circumstances, CookieOrder, Patch, Sessions, Visitor};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -143,9 +143,10 @@ async fn ask(edge: &Edge, site: &Url, question: &Explain, cookie: Option<&Header
         Verdict::Own(endpoint) => Met::Own(endpoint.name()),
         Verdict::Refuse(rejection) => Met::Refused(rejection),
         Verdict::Forward(visit) => {
-            let prefix = visit.route.strip_prefix.as_deref();
+            let prefix = visit.route.stripped(visit.inbound.target.path()).map(|(gone, _)| gone);
             let forwarded = forwarded::headers(&visit.inbound, &HeaderMap::new(), prefix);
-            Met::App(visit.dressed.headers.iter().chain(&forwarded).map(|(name, value)| field(name, value)).collect())
+            let dressed = visit.dressed.headers.iter().map(|(name, value)| field(&String::from_utf8_lossy(name), value));
+            Met::App(dressed.chain(forwarded.map(|(name, value)| field(name, &value))).collect())
         }
     })
 }
@@ -232,12 +233,8 @@ fn short(rejection: &Rejection) -> String {
 }
 
 /// Values are ASCII but for `encoding = "raw"` and `"latin1"`.
-fn field(name: &HeaderName, value: &HeaderValue) -> String {
-    let words = name.as_str().split('-').map(|word| {
-        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
-        format!("{}{rest}", first.to_ascii_uppercase())
-    });
-    format!("{}: {}", words.collect::<Vec<_>>().join("-"), String::from_utf8_lossy(value.as_bytes()))
+fn field(name: &str, value: &HeaderValue) -> String {
+    format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))
 }
 
 /// Writing to a string cannot fail. A control character in a configured name does not reach the terminal.

@@ -4,6 +4,7 @@ use super::notes::{At, Notes};
 use super::reader::{Entry, Section};
 use super::report::{Problem, shown};
 use super::units;
+use crate::auth::users_file::{self, ReadError};
 pub use crate::auth::{Rate, SourceSettings, Throttle};
 use crate::endpoint::return_to::ReturnTo;
 use std::sync::Arc;
@@ -115,21 +116,47 @@ fn return_to(notes: &Notes<'_>, key: &str, path: At<String>) -> Option<ReturnTo>
 
 fn users(section: &mut Section<'_, '_>) -> Vec<SourceSettings> {
     let notes = section.notes;
-    let file = |path: At<String>| {
-        if path.value.is_empty() {
-            notes.add(Problem::error("`users` names no file").at(&path.span, "empty").help("write users = \"users.toml\""));
+    let login = section.span().cloned().unwrap_or_default();
+    let entry = section.take("users");
+    let files = match entry {
+        None => vec![At { value: "users.toml".to_owned(), span: login }],
+        Some(entry) if entry.is_text() => entry.text().into_iter().collect(),
+        Some(entry) => {
+            let Some(At { value: files, span }) = entry.texts() else { return Vec::new() };
+            if files.is_empty() {
+                notes.add(Problem::error("`users` is empty").at(&span, "nobody could sign in").help("write users = \"users.toml\""));
+            }
+            files
         }
-        SourceSettings::File(notes.beside_file(&path.value))
     };
-    let Some(entry) = section.take("users") else { return vec![SourceSettings::File(notes.beside_file("users.toml"))] };
-    if entry.is_text() {
-        return entry.text().map(file).into_iter().collect();
+    files.into_iter().filter_map(|file| users_file(notes, &file)).collect()
+}
+
+/// A file of users. Its own mistakes are told with their place in it.
+fn users_file(notes: &Notes<'_>, name: &At<String>) -> Option<SourceSettings> {
+    let At { value, span } = name;
+    if value.is_empty() {
+        notes.add(Problem::error("`users` names no file").at(span, "empty").help("write users = \"users.toml\""));
+        return None;
     }
-    let Some(At { value: files, span }) = entry.texts() else { return Vec::new() };
-    if files.is_empty() {
-        notes.add(Problem::error("`users` is empty").at(&span, "nobody could sign in").help("write users = \"users.toml\""));
+    let path = notes.beside_file(value);
+    match users_file::read(&path) {
+        Ok(contents) => {
+            for doubt in &contents.doubts {
+                notes.add(Problem::warning(format!("{doubt}")).at(span, "this user cannot sign in"));
+            }
+            if contents.users.is_empty() {
+                let why = if contents.is_missing { "does not exist" } else { "has no users" };
+                let problem = Problem::warning(format!("`{}` {why}: nobody of it can sign in", shown(value))).at(span, "nobody");
+                notes.add(problem.help("`cloakroom user add NAME` adds somebody"));
+            }
+        }
+        Err(ReadError::Faulty(faults)) => {
+            faults.iter().for_each(|fault| notes.add(Problem::error(fault.to_string()).at(span, "in this file")));
+        }
+        Err(error) => notes.add(Problem::error(error.to_string()).at(span, "not readable")),
     }
-    files.into_iter().map(file).collect()
+    Some(SourceSettings::File(path))
 }
 
 fn throttle(mut section: Section<'_, '_>) -> Throttle {

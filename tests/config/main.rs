@@ -10,6 +10,7 @@ use std::time::Duration;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ROUTE: &str = "[[routes]]\nupstream = \"demo\"\n";
+const BCRYPT: &str = "$2b$10$UU.SnId495DX.8C0MAdLsOQRGc1xaHj4HvHPG1P/GoGR3Kg0pM7ha";
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -27,6 +28,9 @@ fn load_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     std::fs::write(directory.path().join("proxy.toml"), text).unwrap();
     std::fs::write(directory.path().join("key"), format!("{KEY}\n")).unwrap();
     std::fs::write(directory.path().join("logo.svg"), "<svg/>").unwrap();
+    std::fs::write(directory.path().join("users.toml"), format!("[users.alice]\nhash = \"{BCRYPT}\"\n")).unwrap();
+    std::fs::write(directory.path().join("broken.toml"), "[users.alice]\nhash = \"$1$old\"\nrolle = \"x\"\n").unwrap();
+    std::fs::write(directory.path().join(".htpasswd"), format!("alice:{BCRYPT}\nold:$apr1$a$b\n")).unwrap();
     config::load(&directory.path().join("proxy.toml"), env)
 }
 
@@ -180,6 +184,33 @@ fn syntax_errors_are_told_once_each_and_the_sound_rest_is_read() {
 }
 
 #[test]
+fn a_misspelt_title_hides_no_mistake_below_it() {
+    let text = "[sesion]\nidle_timeot = \"1m\"\n[[route]]\nupstrem = \"demo\"\nupstream = \"demo\"";
+
+    let mut told = titles(text);
+
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "1:2: unknown key `sesion` in the file",
+            "2:1: unknown key `idle_timeot` in `[session]`",
+            "3:3: unknown key `route` in the file",
+            "4:1: unknown key `upstrem` in `[[routes]]`",
+        ]
+    );
+}
+
+#[test]
+fn the_files_listeners_are_checked_even_where_the_environment_names_others() {
+    let env = |name: &str| (name == "CLOAKROOM_LISTEN").then(|| "127.0.0.1:1, 127.0.0.1:1".to_owned());
+
+    let report = load_with(&format!("server.listen = [\"nonsense\"]\n{ROUTE}"), &env).unwrap_err();
+
+    assert_eq!(report.errors(), 2);
+}
+
+#[test]
 fn a_missing_file_is_named_with_a_remedy() {
     let report = config::load(Path::new("nowhere/proxy.toml"), &env).unwrap_err().render(false);
 
@@ -326,6 +357,14 @@ fn each_rule_names_what_breaks_it() {
         ("session.cookie.domain = \"https://a\"", "1:25: `domain` cannot be `https://a`"),
         ("session.cookie.max_age = \"401d\"", "1:26: `max_age` cannot be `401d`"),
         ("session.cookie = { partitioned = true, secure = false }", "1:34: `partitioned` needs a secure cookie"),
+        ("session.cookie.same_site = \"none\"", "1:28: `same_site = \"none\"` needs a secure cookie"),
+        ("session.cookie.partitioned = true", "1:30: `partitioned` needs a secure cookie"),
+        ("session.cookie.path = \"/app\"", "1:23: browsers do not send this cookie to pages under `/.cloakroom/`"),
+        ("session.expose = [\"user\"]", "1:18: `expose` cannot name `user`"),
+        ("server.listen = \"8080\"", "1:17: `listen` must be a list in [ ]"),
+        ("store.kind = \"mongo\"\nstore.uri = \"env:HOME\"", "1:14: `kind` cannot be `mongo`"),
+        ("headers.set = { Content-Type = \"{user}\" }", "1:17: `headers.set` cannot set `Content-Type`"),
+        ("headers.set = { \"X#Session#User\" = \"{user}\" }", "1:17: `headers.set` cannot set `X#Session#User`"),
         ("session.cookie.secure = true", "1:25: `secure = true`, but nothing says that the site is served over TLS"),
         ("headers.set = { \"a b\" = \"{user}\" }", "1:17: `headers.set` cannot set `a b`"),
         ("headers.set = { X_Session_User = \"{user}\" }", "1:17: `headers.set` cannot set `X_Session_User`"),
@@ -337,6 +376,8 @@ fn each_rule_names_what_breaks_it() {
         assert_eq!(titles_beside_a_route(text), [expected]);
     }
     assert_eq!(titles_beside_a_route(&format!("{https}session.cookie.name = \"__HOST-a\"")), Vec::<String>::new());
+    let foreign = format!("{https}session.cookie.domain = \"other.org\"");
+    assert_eq!(titles_beside_a_route(&foreign), ["2:25: `domain` cannot be `other.org` for this site"]);
     let routes = [
         ("write = \"cart\"", "3:9: `write` cannot be `cart`"),
         ("session = \"off\"\nwrite = [\"a\"]", "4:9: `write` on a route with session = \"off\""),
