@@ -2,6 +2,7 @@
 //!
 //! A new kind of source is one file here and one variant of [`source::Source`].
 
+pub mod choice;
 pub mod gatekeeper;
 pub mod hash;
 pub mod password;

@@ -5,6 +5,7 @@ use super::notes::{At, Notes};
 use super::reader::{Entry, Section};
 use super::report::{Problem, nearest, one_of, shown};
 use super::session;
+use crate::header::names;
 use crate::route::{Encoding, Fields, HeaderSettings, Overflow};
 
 const ENCODINGS: [(&str, Encoding); 4] =
@@ -30,9 +31,9 @@ pub(super) fn read(mut section: Section<'_, '_>, base: &HeaderSettings) -> Heade
     settings
 }
 
-/// The name as a CGI-like stack sees it: lower case, `_` and `.` as `-`.
+/// The name as a CGI-like stack sees it.
 pub(super) fn folded(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
+    names::folded(&name.to_ascii_lowercase()).into_owned()
 }
 
 fn merge(base: &[(String, String)], own: Vec<(String, String)>) -> Vec<(String, String)> {
@@ -79,9 +80,13 @@ fn refusal(name: &str) -> Option<&'static str> {
     const OURS: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"];
     const FRAMING: [&str; 10] =
         ["host", "cookie", "set-cookie", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive"];
+    // What a set header is called is taken from every client on every route: these belong to the client.
+    const CLIENT: [&str; 8] = ["accept", "expect", "origin", "referer", "range", "date", "content-type", "content-encoding"];
     let folded = folded(name);
     if !is_token(name) {
         Some("not a header name")
+    } else if CLIENT.contains(&folded.as_str()) || ["sec-", "if-", "access-control-"].iter().any(|prefix| folded.starts_with(prefix)) {
+        Some("what the client's own request says")
     } else if folded.starts_with("x-session-") || OURS.contains(&folded.as_str()) {
         Some("written by the proxy itself")
     } else if folded.starts_with("proxy-") || FRAMING.contains(&folded.as_str()) {

@@ -82,7 +82,11 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     if report.errors() > 0 { Err(report) } else { Ok((config, report)) }
 }
 
+/// The tables of the file.
+const TABLES: [&str; 10] = ["server", "tls", "admin", "store", "session", "login", "headers", "upstreams", "routes", "log"];
+
 fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
+    root.forgive_titles(&TABLES);
     root.unavailable("tls", "[tls]");
     let server = server::read(root.section("server", "`[server]`"));
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);

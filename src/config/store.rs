@@ -6,6 +6,7 @@ use super::report::Problem;
 use super::secrets;
 use crate::route::WhenDown;
 use crate::secret::Secret;
+use crate::session::store::cached::CacheSettings;
 pub use crate::session::store::mongo::Format;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Store {
     pub write_timeout: Duration,
     /// The default for every route.
     pub when_down: WhenDown,
+    /// The cache in front of it; the memory store has none.
+    pub cache: Option<CacheSettings>,
 }
 
 /// The kinds of stores, each with the keys of its own.
@@ -65,10 +68,13 @@ enum Kind {
 pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Range<usize>>) {
     let notes = section.notes;
     let kinds = [("embedded", Kind::Embedded), ("mongodb", Kind::Mongo), ("memory", Kind::Memory)];
-    let chosen = section.choice("kind", &kinds);
-    let kind = chosen.as_ref().map_or(Kind::Embedded, |kind| kind.value);
-    section.unavailable("cache", "store.cache");
-    let mongo_at = chosen.filter(|_| kind == Kind::Mongo).map(|At { span, .. }| span);
+    let named = section.take("kind");
+    let is_unknown = named.is_some();
+    let chosen = named.and_then(|entry| entry.choice(&kinds));
+    // A kind that cannot be read says nothing about the other keys: they are taken as if each were in its place.
+    let kind = chosen.as_ref().map(|kind| kind.value).or((!is_unknown).then_some(Kind::Embedded));
+    let cache = cache(&mut section, kind.unwrap_or(Kind::Embedded));
+    let mongo_at = chosen.filter(|_| kind == Some(Kind::Mongo)).map(|At { span, .. }| span);
 
     let path = take_of(&mut section, "path", kind, Kind::Embedded).and_then(Entry::text);
     let uri = take_of(&mut section, "uri", kind, Kind::Mongo);
@@ -79,7 +85,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Ran
         let problem = Problem::error("the MongoDB store needs a `uri`").at(at, "without a `uri`");
         notes.add(problem.help("add uri = \"env:MONGODB_URI\" to `[store]`"));
     }
-    let kind = match kind {
+    let kind = match kind.unwrap_or(Kind::Embedded) {
         Kind::Embedded => {
             let path = path.map_or_else(|| "cloakroom.db".to_owned(), |path| path.value);
             StoreKind::Embedded { path: notes.beside_file(&path) }
@@ -96,6 +102,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Ran
         read_timeout: read_timeout(&mut section, mongo_at.is_some()),
         write_timeout: section.duration("write_timeout", Duration::from_millis(1)..=LONGEST).unwrap_or(Duration::from_secs(2)),
         when_down: when_down(&mut section).unwrap_or_default(),
+        cache,
         kind,
     };
     section.finish();
@@ -106,6 +113,32 @@ pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Ran
 pub(super) fn when_down(section: &mut Section<'_, '_>) -> Option<WhenDown> {
     let choices = [("unavailable", WhenDown::Unavailable), ("anonymous", WhenDown::Anonymous)];
     section.choice("when_down", &choices).map(|chosen| chosen.value)
+}
+
+/// Reads `cache`: a table, or `"off"`.
+fn cache(section: &mut Section<'_, '_>, kind: Kind) -> Option<CacheSettings> {
+    let entry = section.take("cache");
+    if kind == Kind::Memory {
+        if let Some(entry) = entry.filter(|entry| entry.as_text() != Some("off")) {
+            let problem = Problem::error("the memory store has no use for a `cache`");
+            entry.notes.add(problem.at(&entry.span, "not for this kind").help("remove it"));
+        }
+        return None;
+    }
+    let settings = CacheSettings { ttl: Duration::from_secs(2), sessions: 100_000, bytes: 128 << 20 };
+    let Some(entry) = entry else { return Some(settings) };
+    if entry.is_text() {
+        entry.choice(&[("off", ())])?;
+        return None;
+    }
+    let mut section = entry.section("[store.cache]")?;
+    let read = CacheSettings {
+        ttl: section.duration("ttl", Duration::from_millis(1)..=LONGEST).unwrap_or(settings.ttl),
+        sessions: section.take("sessions").and_then(|entry| entry.number(&(1..=100_000_000))).unwrap_or(settings.sessions),
+        bytes: section.size("bytes", 1 << 20..=1 << 40).map_or(settings.bytes, |bytes| bytes as u64),
+    };
+    section.finish();
+    Some(read)
 }
 
 fn read_timeout(section: &mut Section<'_, '_>, is_mongo: bool) -> Duration {
@@ -120,11 +153,9 @@ fn read_timeout(section: &mut Section<'_, '_>, is_mongo: bool) -> Duration {
     timeout
 }
 
-fn take_of<'n, 'i>(section: &mut Section<'n, 'i>, key: &'static str, kind: Kind, owner: Kind) -> Option<Entry<'n, 'i>> {
+fn take_of<'n, 'i>(section: &mut Section<'n, 'i>, key: &'static str, kind: Option<Kind>, owner: Kind) -> Option<Entry<'n, 'i>> {
     let entry = section.take(key)?;
-    if kind == owner {
-        return Some(entry);
-    }
+    let Some(kind) = kind.filter(|kind| *kind != owner) else { return Some(entry) };
     if key == "uri" {
         section.notes.hide(entry.span.clone());
     }

@@ -4,6 +4,7 @@ mod shipped;
 
 use cloakroom::config::{self, *};
 use cloakroom::route::*;
+use cloakroom::session::store::cached::CacheSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -184,6 +185,33 @@ fn syntax_errors_are_told_once_each_and_the_sound_rest_is_read() {
 }
 
 #[test]
+fn a_misspelt_title_hides_no_mistake_below_it() {
+    let text = "[sesion]\nidle_timeot = \"1m\"\n[[route]]\nupstrem = \"demo\"\nupstream = \"demo\"";
+
+    let mut told = titles(text);
+
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "1:2: unknown key `sesion` in the file",
+            "2:1: unknown key `idle_timeot` in `[session]`",
+            "3:3: unknown key `route` in the file",
+            "4:1: unknown key `upstrem` in `[[routes]]`",
+        ]
+    );
+}
+
+#[test]
+fn the_files_listeners_are_checked_even_where_the_environment_names_others() {
+    let env = |name: &str| (name == "CLOAKROOM_LISTEN").then(|| "127.0.0.1:1, 127.0.0.1:1".to_owned());
+
+    let report = load_with(&format!("server.listen = [\"nonsense\"]\n{ROUTE}"), &env).unwrap_err();
+
+    assert_eq!(report.errors(), 2);
+}
+
+#[test]
 fn a_missing_file_is_named_with_a_remedy() {
     let report = config::load(Path::new("nowhere/proxy.toml"), &env).unwrap_err().render(false);
 
@@ -292,11 +320,22 @@ fn a_route_overrides_the_headers_key_by_key() {
 }
 
 #[test]
+fn a_cache_stands_in_front_of_every_store_but_memory_and_can_be_switched_off() {
+    let cache = |text: &str| config(&format!("{text}\n{ROUTE}")).store.cache;
+    let standard = CacheSettings { ttl: Duration::from_secs(2), sessions: 100_000, bytes: 128 << 20 };
+
+    assert_eq!(cache(""), Some(standard.clone()));
+    assert_eq!(cache("store.cache = { ttl = \"500ms\" }"), Some(CacheSettings { ttl: Duration::from_millis(500), ..standard }));
+    let own = CacheSettings { ttl: Duration::from_secs(1), sessions: 7, bytes: 2 << 20 };
+    assert_eq!(cache("store.cache = { ttl = \"1s\", sessions = 7, bytes = \"2MiB\" }"), Some(own));
+    assert_eq!([cache("store.cache = \"off\""), cache("store.kind = \"memory\"")], [None, None]);
+}
+
+#[test]
 fn keys_of_a_later_version_are_recognised_and_refused() {
     let keys = [
         ("[tls.main]", "1:2: `[tls]` is not available in this version"),
         ("server.listen = [{ addr = \"[::]:80\", tls = \"a\" }]", "1:44: `tls` is not available in this version"),
-        ("store.cache = {}", "1:7: `store.cache` is not available in this version"),
         ("upstreams.a = { servers = [\"a:1\"], health = {} }", "1:36: `health` is not available in this version"),
         ("session.max_per_user = 0", "1:9: `session.max_per_user` is not available in this version"),
     ];
@@ -320,6 +359,11 @@ fn each_rule_names_what_breaks_it() {
         ("admin.listen = \"0.0.0.0:9901\"", "1:16: the admin listener is open to other machines and asks for no token"),
         ("store.uri = \"env:MONGODB_URI\"", "1:13: `uri` belongs to the mongodb store, and this one is embedded"),
         ("store = { kind = \"memory\", path = \"a\" }", "1:35: `path` belongs to the embedded store, and this one is memory"),
+        ("store = { kind = \"memory\", cache = {} }", "1:36: the memory store has no use for a `cache`"),
+        ("store.cache = \"on\"", "1:15: `cache` cannot be `on`"),
+        ("store.cache = 5", "1:15: `cache` must be a table"),
+        ("store.cache = { ttl = 2 }", "1:23: `ttl` must be a number and a unit, in quotes"),
+        ("store.cache = { entries = 2 }", "1:17: unknown key `entries` in [store.cache]"),
         ("store.kind = \"redis\"", "1:14: `kind` cannot be `redis`"),
         ("session.idle_timeout = \"0s\"", "1:24: `idle_timeout` cannot be `0s`"),
         ("session.user_from = \"a..b\"", "1:21: `user_from` cannot be `a..b`"),
@@ -330,6 +374,14 @@ fn each_rule_names_what_breaks_it() {
         ("session.cookie.domain = \"https://a\"", "1:25: `domain` cannot be `https://a`"),
         ("session.cookie.max_age = \"401d\"", "1:26: `max_age` cannot be `401d`"),
         ("session.cookie = { partitioned = true, secure = false }", "1:34: `partitioned` needs a secure cookie"),
+        ("session.cookie.same_site = \"none\"", "1:28: `same_site = \"none\"` needs a secure cookie"),
+        ("session.cookie.partitioned = true", "1:30: `partitioned` needs a secure cookie"),
+        ("session.cookie.path = \"/app\"", "1:23: browsers do not send this cookie to pages under `/.cloakroom/`"),
+        ("session.expose = [\"user\"]", "1:18: `expose` cannot name `user`"),
+        ("server.listen = \"8080\"", "1:17: `listen` must be a list in [ ]"),
+        ("store.kind = \"mongo\"\nstore.uri = \"env:HOME\"", "1:14: `kind` cannot be `mongo`"),
+        ("headers.set = { Content-Type = \"{user}\" }", "1:17: `headers.set` cannot set `Content-Type`"),
+        ("headers.set = { \"X#Session#User\" = \"{user}\" }", "1:17: `headers.set` cannot set `X#Session#User`"),
         ("session.cookie.secure = true", "1:25: `secure = true`, but nothing says that the site is served over TLS"),
         ("headers.set = { \"a b\" = \"{user}\" }", "1:17: `headers.set` cannot set `a b`"),
         ("headers.set = { X_Session_User = \"{user}\" }", "1:17: `headers.set` cannot set `X_Session_User`"),
@@ -341,6 +393,8 @@ fn each_rule_names_what_breaks_it() {
         assert_eq!(titles_beside_a_route(text), [expected]);
     }
     assert_eq!(titles_beside_a_route(&format!("{https}session.cookie.name = \"__HOST-a\"")), Vec::<String>::new());
+    let foreign = format!("{https}session.cookie.domain = \"other.org\"");
+    assert_eq!(titles_beside_a_route(&foreign), ["2:25: `domain` cannot be `other.org` for this site"]);
     let routes = [
         ("write = \"cart\"", "3:9: `write` cannot be `cart`"),
         ("session = \"off\"\nwrite = [\"a\"]", "4:9: `write` on a route with session = \"off\""),

@@ -10,6 +10,9 @@ pub mod cloakroom;
 pub mod h2raw;
 pub mod mongo;
 pub mod oracles;
+pub mod raw;
+pub mod relay;
+pub mod replica_set;
 pub mod script;
 pub mod wire;
 
@@ -17,6 +20,9 @@ pub use app::App;
 pub use browser::{Browser, Page};
 pub use cloakroom::Cloakroom;
 pub use mongo::Mongod;
+pub use raw::{Raw, RawApp};
+pub use relay::Relay;
+pub use replica_set::ReplicaSet;
 pub use script::Script;
 pub use wire::exchange;
 
