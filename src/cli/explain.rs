@@ -234,7 +234,11 @@ fn short(rejection: &Rejection) -> String {
 
 /// Values are ASCII but for `encoding = "raw"` and `"latin1"`.
 fn field(name: &str, value: &HeaderValue) -> String {
-    format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))
+    let words = name.split('-').map(|word| {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        format!("{}{rest}", first.to_ascii_uppercase())
+    });
+    format!("{}: {}", words.collect::<Vec<_>>().join("-"), String::from_utf8_lossy(value.as_bytes()))
 }
 
 /// Writing to a string cannot fail. A control character in a configured name does not reach the terminal.

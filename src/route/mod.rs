@@ -50,17 +50,17 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether the path is this route's. A route that keeps visitors out takes it in any case of letters: to an app that does not tell
-    /// `/ADMIN` from `/admin`, they are one page, and a wider route further down must not open it.
-    pub fn matches_path(&self, path: &str) -> bool {
-        self.pattern.path.matches(path) || (self.session == SessionUse::Required && self.pattern.path.matches_in_any_case(path))
-    }
-
     /// Cuts `strip_prefix` off a canonical path: the part that goes, as the visitor spelled it, and the path that the app gets. `None`: the
     /// path stays as it is. Compared as routes are: an escape and what it stands for are the same, and a segment is cut whole or not at all.
     pub fn stripped<'a>(&self, path: &'a str) -> Option<(&'a str, &'a str)> {
         let (gone, rest) = pattern::split_prefix(path, self.strip_prefix.as_deref()?)?;
         Some((gone, if rest.is_empty() { "/" } else { rest }))
+    }
+
+    /// Whether the path is this route's. A route that keeps visitors out takes it in any case of letters: to an app that does not tell
+    /// `/ADMIN` from `/admin`, they are one page, and a wider route further down must not open it.
+    pub fn matches_path(&self, path: &str) -> bool {
+        self.pattern.path.matches(path) || (self.session == SessionUse::Required && self.pattern.path.matches_in_any_case(path))
     }
 }
 
