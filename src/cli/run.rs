@@ -85,7 +85,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let sessions = Arc::new(Sessions::new(store, keyring, assemble::options(&config), Arc::new(SystemClock), Arc::new(OsEntropy)));
     let edge = assemble::edge(&config, sessions.clone());
     let edge = match &config.login {
-        Some(login) => edge.with_login(desk::open(login, &sessions, Arc::new(SystemClock)).await?, desk::look(&login.page)),
+        Some(login) => edge.with_login(desk::open(login, &sessions).await?, desk::look(&login.page)),
         None => edge,
     };
     let upstreams = upstreams(&config).await?;
