@@ -103,6 +103,11 @@ impl Proxy {
     }
 }
 
+/// The site as a third proxy sees it, which has not looked before.
+fn afresh(site: &Bench, memory: &Arc<MemoryStore>, options: fn(&mut Options)) -> Bench {
+    site.beside(Arc::new(Tap::on(memory.clone(), false)), options)
+}
+
 /// Lets the two go on, one store call at a time, as the schedule says; what they were told.
 async fn play([one, two]: [Proxy; 2], schedule: &mut Schedule) -> [Outcome; 2] {
     loop {
@@ -135,7 +140,7 @@ async fn run(options: fn(&mut Options), [first, second]: [Act; 2], schedule: &mu
     let one = Proxy::start(&site, &memory, options, visitor.clone(), first.changes("one"));
     let two = Proxy::start(&site, &memory, options, visitor, second.changes("two"));
     let outcomes = play([one, two], schedule).await;
-    (site, cookie, outcomes)
+    (afresh(&site, &memory, options), cookie, outcomes)
 }
 
 #[tokio::test]
@@ -203,6 +208,7 @@ async fn no_login_and_no_renewal_slips_through_an_end_of_all() {
 
                 let outcomes = play([one, two], &mut schedule).await;
 
+                let site = afresh(&site, &memory, options);
                 let label = format!("{act:?} in order {:?}: {outcomes:?}", schedule.decisions);
                 assert_eq!(outcomes[0].event, Event::EndedAll, "{label}");
                 let epoch = memory.epoch("alice").await.unwrap();
@@ -233,6 +239,7 @@ async fn of_two_logins_at_once_the_limit_leaves_as_many_as_it_says() {
 
         let outcomes = play(proxies, &mut schedule).await;
 
+        let site = afresh(&site, &memory, options);
         let label = format!("in order {:?}: {outcomes:?}", schedule.decisions);
         for cookie in &before {
             assert_eq!(site.lapse(cookie).await, Some(Lapse::Replaced), "{label}");

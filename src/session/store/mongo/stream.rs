@@ -155,7 +155,8 @@ fn pipeline(token: Option<&Document>) -> Vec<Document> {
     let set = "$updateDescription.updatedFields";
     let names = doc! { "$map": { "input": { "$objectToArray": { "$ifNull": [set, {}] } }, "in": "$$this.k" } };
     let unset = doc! { "$size": { "$ifNull": ["$updateDescription.removedFields", []] } };
-    let field = |name: &str| format!("{set}.{name}");
+    // An update tells what it set, a replacement tells the whole document.
+    let field = |name: &str| doc! { "$ifNull": [format!("{set}.{name}"), format!("$fullDocument.{name}")] };
     let is_set = |name: &str| doc! { "$ne": [{ "$type": field(name) }, "missing"] };
     let project = doc! {
         "operationType": 1,
