@@ -132,6 +132,7 @@ fn announce(config: &Config, server: &Server, sessions: &Sessions, cache: &str) 
         let session = match route.session {
             crate::route::SessionUse::Off => ", no session",
             crate::route::SessionUse::Optional => "",
+            crate::route::SessionUse::Required if route.require.is_some() => ", signed-in visitors who have what it requires",
             crate::route::SessionUse::Required => ", signed-in visitors only",
         };
         text.push_str(&format!("  route {} -> {}{session}\n", route.name, route.upstream));

@@ -103,6 +103,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
         upstreams: &mut upstreams,
     };
     let routes = routes::read(notes, root.take("routes"), around);
+    require::warn_if_nobody_signs_in(notes, &routes, login.is_some() || session.user_from.is_some());
     let log = log::read(root.section("log", "`[log]`"));
     root.finish();
     let in_routes = routes.iter().flat_map(|route| route.headers.set.iter());
