@@ -435,7 +435,7 @@ impl Proxy {
         let Some(reply) = reply else { return exchange.refuse(Rejection::Defect) };
         exchange.event = reply.event;
         exchange.reason = reply.reason;
-        if let Some(handle) = &reply.ended {
+        for handle in &reply.ended {
             self.shared.tunnels.close_session(handle);
         }
         if let Some(user) = &reply.ended_user {
