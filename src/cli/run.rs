@@ -35,6 +35,9 @@ pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8
             return WRONG;
         }
     };
+    if let Err(error) = check_roots(env) {
+        return failed(error.as_ref());
+    }
     telemetry::start(config.log.level, config.log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -47,6 +50,14 @@ pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8
     // Connections to apps and stores end with the process; nothing is waited for that the drain has not waited for.
     runtime.shutdown_timeout(Duration::from_millis(200));
     code
+}
+
+/// The library that loads root certificates from these places panics on what it cannot read.
+fn check_roots(env: &dyn Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    for (name, path) in ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(|name| Some((name, env(name)?))) {
+        std::fs::File::open(&path).map_err(|error| format!("could not read ${name}, which is \"{path}\": {error}"))?;
+    }
+    Ok(())
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> u8 {

@@ -151,6 +151,10 @@ fn methods(entry: Entry<'_, '_>) -> Option<BTreeSet<String>> {
             }));
             continue;
         }
+        if value == "GET" {
+            // HEAD is GET without the content (RFC 9110 section 9.3.2): who may do one may do the other.
+            methods.insert("HEAD".to_owned());
+        }
         methods.insert(value);
     }
     Some(methods)

@@ -10,8 +10,9 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
-/// The headers to set. `incoming` holds a trusted proxy's own lines; those of others are stripped by now.
-pub fn headers(inbound: &Inbound, incoming: &HeaderMap, strip_prefix: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
+/// The headers to set. `incoming` holds a trusted proxy's own lines; those of others are stripped by now. `stripped` is what was cut off
+/// the path.
+pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
     let peer = inbound.client.peer;
     let (proto, host) = (if inbound.secure { "https" } else { "http" }, inbound.host.authority());
     let node = match peer {
@@ -30,7 +31,7 @@ pub fn headers(inbound: &Inbound, incoming: &HeaderMap, strip_prefix: Option<&st
         (HOST, trusted_host.unwrap_or_else(|| value(host))),
         (FORWARDED, appended(incoming, &FORWARDED, &element)),
     ];
-    set.extend(strip_prefix.map(|prefix| (PREFIX, value(prefix))));
+    set.extend(stripped.map(|prefix| (PREFIX, value(prefix))));
     set
 }
 

@@ -58,6 +58,8 @@ pub fn request(headers: &HeaderMap, reserved: &Reserved, site: &Site, inbound: &
             || (site.methods_matter && METHOD_OVERRIDES.contains(&name_folded.as_ref()))
             || (HOP_BY_HOP.contains(&plain) && !stays(plain, inbound))
             || nominated.contains(name)
+            // Nobody may answer it with a 100 (RFC 9110 section 10.1.1).
+            || (inbound.version == Version::HTTP_10 && plain == "expect")
     };
     headers.keys().filter(|name| goes(name)).cloned().collect()
 }

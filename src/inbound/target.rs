@@ -74,7 +74,9 @@ fn without_origin<'a>(text: &'a str, host: &Host) -> Result<&'a str, Malformed> 
     }
 }
 
-/// A path that decoding, merging slashes, resolving dots, cutting parameters or folding case cannot turn into one of another place.
+/// A path that decoding, merging slashes, resolving dots or cutting parameters cannot turn into one of another place. Letter case is not
+/// folded, because paths differ by it (RFC 3986 section 6.2.2.1): an app that ignores it must not stand behind a narrow rule for some of its
+/// paths and a wide one that lets the rest pass.
 fn strict(path: &str) -> Result<&str, Malformed> {
     let refused = Err(Malformed::AmbiguousPath);
     if path.contains("//") || path.contains(['\\', ';']) || path.split('/').any(|segment| matches!(segment, "." | "..")) {

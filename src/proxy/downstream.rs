@@ -30,6 +30,9 @@ pub fn set_timeouts(session: &mut Session, idle: Duration) {
         session.set_keepalive(Some(idle.as_secs().max(1)));
     }
     session.set_write_timeout(Some(WRITE));
+    // RFC 9110 section 15.2: HTTP/1.0 knows no interim answers.
+    let is_old = session.req_header().version == Version::HTTP_10;
+    session.set_ignore_info_resp(is_old);
 }
 
 /// Reads the head into types, or says why it is refused.
@@ -72,14 +75,8 @@ pub fn strip_request(session: &mut Session, edge: &Edge, inbound: &Inbound) -> R
     Ok(())
 }
 
-/// The path that was authorised is the path that is sent.
-pub fn set_target(request: &mut RequestHeader, inbound: &Inbound, strip_prefix: Option<&str>) -> Result<()> {
-    let path = inbound.target.path();
-    let path = match strip_prefix.and_then(|prefix| path.strip_prefix(prefix)) {
-        Some("") => "/",
-        Some(rest) if rest.starts_with('/') => rest,
-        _ => path,
-    };
+/// The path that was authorised, less what the route strips, is the path that is sent.
+pub fn set_target(request: &mut RequestHeader, inbound: &Inbound, path: &str) -> Result<()> {
     let is_as_it_came = |raw: &[u8]| match inbound.target.query() {
         Some(query) => raw.strip_prefix(path.as_bytes()).and_then(|rest| rest.strip_prefix(b"?")) == Some(query.as_bytes()),
         None => raw == path.as_bytes(),

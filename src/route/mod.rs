@@ -49,6 +49,15 @@ pub struct Route {
     pub headers: HeaderSettings,
 }
 
+impl Route {
+    /// Cuts `strip_prefix` off a canonical path: the part that goes, as the visitor spelled it, and the path that the app gets. `None`: the
+    /// path stays as it is. Compared as routes are: an escape and what it stands for are the same, and a segment is cut whole or not at all.
+    pub fn stripped<'a>(&self, path: &'a str) -> Option<(&'a str, &'a str)> {
+        let (gone, rest) = pattern::split_prefix(path, self.strip_prefix.as_deref()?)?;
+        Some((gone, if rest.is_empty() { "/" } else { rest }))
+    }
+}
+
 /// Whether a route's requests carry a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SessionUse {

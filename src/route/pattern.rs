@@ -192,6 +192,13 @@ fn decoded(path: &str) -> Cow<'_, str> {
     percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or(Cow::Borrowed(path))
 }
 
+/// Splits a path behind a prefix, at the end of a segment.
+pub(super) fn split_prefix<'a>(path: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
+    let prefix = decoded(prefix);
+    let ends = path.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
+    ends.filter_map(|end| path.split_at_checked(end)).find(|(start, _)| decoded(start) == prefix)
+}
+
 fn is_at_or_below(path: &str, base: &str) -> bool {
     base.is_empty() || path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

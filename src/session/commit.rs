@@ -39,8 +39,12 @@ impl Sessions {
         }
         let sessions = self.clone();
         let task = tokio::spawn(async move { sessions.write(visitor, changes, &at).await });
-        // The task is never aborted; if it panicked, the outcome is unknown and the visitor is told nothing.
-        task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
+        match task.await {
+            Ok(committed) => committed,
+            // A defect of ours is the caller's to contain; it is no outage of the store.
+            Err(defect) if defect.is_panic() => std::panic::resume_unwind(defect.into_panic()),
+            Err(aborted) => Err(Arc::new(unavailable(Box::new(aborted)))),
+        }
     }
 
     /// Whether an answer that asks for nothing has nothing to do with any session.

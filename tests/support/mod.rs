@@ -10,6 +10,7 @@ pub mod cloakroom;
 pub mod h2raw;
 pub mod mongo;
 pub mod oracles;
+pub mod raw;
 pub mod script;
 pub mod wire;
 
@@ -17,6 +18,7 @@ pub use app::App;
 pub use browser::{Browser, Page};
 pub use cloakroom::Cloakroom;
 pub use mongo::Mongod;
+pub use raw::{Raw, RawApp};
 pub use script::Script;
 pub use wire::exchange;
 
