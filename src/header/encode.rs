@@ -70,12 +70,13 @@ pub fn ascii_json(json: &str, out: &mut Vec<u8>) {
 }
 
 /// A header value of ASCII JSON.
-pub fn json(json: &str) -> HeaderValue {
+pub fn json(json: String) -> HeaderValue {
+    let mut bytes = Vec::new();
     if json.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
-        return HeaderValue::from_str(json).unwrap_or(HeaderValue::from_static(""));
+        bytes = json.into_bytes();
+    } else {
+        ascii_json(&json, &mut bytes);
     }
-    let mut bytes = Vec::with_capacity(json.len());
-    ascii_json(json, &mut bytes);
     HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).unwrap_or(HeaderValue::from_static(""))
 }
 
