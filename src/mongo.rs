@@ -56,6 +56,10 @@ pub struct Connection {
 /// The client, once there is one.
 pub struct LateClient {
     uri: Secret,
+    /// How long an operation waits for a primary.
+    selection: Duration,
+    /// One for each permit, and one for the work in the background.
+    connections: u32,
     client: OnceCell<Client>,
 }
 
@@ -64,7 +68,7 @@ impl LateClient {
     pub async fn client(&self) -> Result<Client, Error> {
         let made = self.client.get_or_try_init(|| async {
             let uri = String::from_utf8_lossy(self.uri.expose_secret()).into_owned();
-            Client::with_options(with_defaults(ClientOptions::parse(uri).await?))
+            Client::with_options(with_defaults(ClientOptions::parse(uri).await?, self.selection, self.connections))
         });
         made.await.cloned()
     }
@@ -72,8 +76,8 @@ impl LateClient {
 
 impl Connection {
     /// Checks the address. MongoDB, and the name server, may be down. Call on the runtime that is to carry the connections; operations
-    /// may then be called on any.
-    pub async fn prepare(uri: &Secret) -> Result<Self, MongoSetupError> {
+    /// may then be called on any. `selection` is how long an operation waits for a primary: the longest limit of its callers.
+    pub async fn prepare(uri: &Secret, selection: Duration) -> Result<Self, MongoSetupError> {
         let text = std::str::from_utf8(uri.expose_secret()).map_err(|_| MongoSetupError::NotText)?;
         let address = ConnectionString::parse(text).map_err(|error| MongoSetupError::Address(without_password(&error, text)))?;
         check(&address)?;
@@ -83,7 +87,7 @@ impl Connection {
         }
         let pool = address.max_pool_size.filter(|size| *size > 0).unwrap_or(POOL);
         Ok(Connection {
-            shared: Arc::new(LateClient { uri: uri.clone(), client: OnceCell::new() }),
+            shared: Arc::new(LateClient { uri: uri.clone(), selection, connections: pool.saturating_add(1), client: OnceCell::new() }),
             runtime: Handle::current(),
             permits: Arc::new(Semaphore::new(pool as usize)),
             hosts: hosts(&address.host_info),
@@ -124,6 +128,11 @@ impl Connection {
         }
     }
 
+    /// Where the connections live.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// The client for work in the background, which ends with this connection.
     pub fn background(&self) -> Weak<LateClient> {
         Arc::downgrade(&self.shared)
@@ -156,14 +165,15 @@ fn check(address: &ConnectionString) -> Result<(), MongoSetupError> {
     }
 }
 
-/// Measured defaults where the address says nothing: failures are noticed within about a second.
-fn with_defaults(mut options: ClientOptions) -> ClientOptions {
+/// Measured defaults where the address says nothing: failures are noticed within about a second, and while there is no primary an
+/// operation waits for the next one as long as its own limit lets it. The driver then tries it once more by itself.
+fn with_defaults(mut options: ClientOptions, selection: Duration, connections: u32) -> ClientOptions {
     let second = Some(Duration::from_secs(1));
     options.app_name = options.app_name.or_else(|| Some("cloakroom".to_owned()));
-    options.server_selection_timeout = options.server_selection_timeout.or(second);
+    options.server_selection_timeout = options.server_selection_timeout.or(Some(selection));
     options.connect_timeout = options.connect_timeout.or(second);
     options.heartbeat_freq = options.heartbeat_freq.or(second);
-    options.max_pool_size = options.max_pool_size.or(Some(POOL));
+    options.max_pool_size = Some(connections);
     options.max_connecting = options.max_connecting.or(Some(8));
     options.max_idle_time = options.max_idle_time.or(Some(Duration::from_secs(300)));
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));

@@ -1,7 +1,11 @@
 //! One contract suite, run over every store; and what only one of them promises.
 
+#[path = "stores/cached.rs"]
+mod cached;
 #[path = "stores/embedded.rs"]
 mod embedded_only;
+#[path = "stores/guard.rs"]
+mod guard;
 #[path = "stores/mongo_document.rs"]
 mod mongo_documents;
 #[path = "stores/mongo_fault.rs"]
@@ -12,8 +16,15 @@ mod mongod;
 mod records;
 #[path = "support/store_contract.rs"]
 mod store_contract;
+#[allow(dead_code)] // the sessions' tests use the rest
+#[path = "sessions/tap.rs"]
+mod tap;
 
-use cloakroom::session::store::{MemoryStore, SessionStore};
+use cloakroom::clock::ManualClock;
+use cloakroom::session::store::cached::CacheSettings;
+use cloakroom::session::store::{CachedStore, MemoryStore, SessionStore};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A store, and what must outlive it.
 struct Bench {
@@ -66,7 +77,35 @@ suite!(memory, crate::memory_bench, odd_json_survives_byte_for_byte);
 suite!(embedded, crate::embedded_only::bench, odd_json_survives_byte_for_byte);
 suite!(mongo_text, crate::mongo_documents::text_bench, odd_json_survives_byte_for_byte);
 suite!(mongo_document, crate::mongo_documents::document_bench);
+suite!(cached_memory, crate::cached_memory_bench, odd_json_survives_byte_for_byte);
+suite!(cached_embedded, crate::cached_embedded_bench, odd_json_survives_byte_for_byte);
+suite!(cached_mongo_text, crate::cached_mongo_text_bench, odd_json_survives_byte_for_byte);
+suite!(cached_mongo_document, crate::cached_mongo_document_bench);
 
 async fn memory_bench() -> Bench {
     Bench { store: Box::new(MemoryStore::default()), _directory: None }
+}
+
+async fn cached_memory_bench() -> Bench {
+    memory_bench().await.cached()
+}
+
+async fn cached_embedded_bench() -> Bench {
+    embedded_only::bench().await.cached()
+}
+
+async fn cached_mongo_text_bench() -> Bench {
+    mongo_documents::text_bench().await.cached()
+}
+
+async fn cached_mongo_document_bench() -> Bench {
+    mongo_documents::document_bench().await.cached()
+}
+
+impl Bench {
+    /// The same store behind a cache in which nothing ages.
+    fn cached(self) -> Bench {
+        let settings = CacheSettings { ttl: Duration::from_secs(3600), sessions: 1000, bytes: 1 << 20 };
+        Bench { store: Box::new(CachedStore::new(self.store.into(), settings, Arc::new(ManualClock::at(records::NOW)))), ..self }
+    }
 }

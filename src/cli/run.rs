@@ -11,15 +11,21 @@ use crate::secret::Secret;
 use crate::server::{Listen, Server, admin, stop_signal};
 use crate::session::Sessions;
 use crate::session::keyring::Keyring;
+use crate::session::store::cached::Shelf;
 use crate::session::store::embedded::{Limits as EmbeddedLimits, secret_beside};
+use crate::session::store::health::StreamHealth;
 use crate::session::store::mongo::MongoSettings;
-use crate::session::store::{EmbeddedStore, MemoryStore, MongoStore, SessionStore};
+use crate::session::store::{CachedStore, EmbeddedStore, GuardedStore, MemoryStore, MongoStore, SessionStore};
 use crate::telemetry;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+
+/// How often and how long to wait for a first word of the change stream before the start-up line is written.
+const LOOKS: u32 = 25;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -90,7 +96,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
             TcpListener::bind(settings.listen).await.map_err(|error| format!("could not listen on {}: {error}", settings.listen))?;
         tokio::spawn(admin::serve(listener));
     }
-    announce(&config, &server, &sessions);
+    let cache = cache_line(&config, &sessions).await;
+    announce(&config, &server, &sessions, &cache);
     server
         .run(async {
             // Without signal handlers the process can only be killed; it serves until then.
@@ -104,7 +111,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// What it listens on, which store, which routes, and what to try next.
-fn announce(config: &Config, server: &Server, sessions: &Sessions) {
+fn announce(config: &Config, server: &Server, sessions: &Sessions, cache: &str) {
     let mut text = format!("cloakroom {}\n", env!("CARGO_PKG_VERSION"));
     for address in server.addresses() {
         text.push_str(&format!("  listening on http://{address}\n"));
@@ -116,6 +123,7 @@ fn announce(config: &Config, server: &Server, sessions: &Sessions) {
         days(config.session.idle_timeout),
         days(config.session.absolute_timeout)
     ));
+    text.push_str(cache);
     for route in &config.routes {
         let session = match route.session {
             crate::route::SessionUse::Off => ", no session",
@@ -131,10 +139,33 @@ fn announce(config: &Config, server: &Server, sessions: &Sessions) {
     say(&text);
 }
 
+/// How much is cached, and how old it may be. The change stream gets a moment to show whether it is there.
+async fn cache_line(config: &Config, sessions: &Sessions) -> String {
+    let Some(settings) = &config.store.cache else { return String::new() };
+    let is_shared = matches!(config.store.kind, StoreKind::Mongo(_));
+    let stream = || sessions.store_health().cache.map_or(StreamHealth::Unknown, |cache| cache.stream);
+    for _ in 0..LOOKS {
+        if stream() != StreamHealth::Unknown {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    let ttl = human(settings.ttl);
+    let age = match stream() {
+        _ if !is_shared => String::new(),
+        StreamHealth::Live { .. } => ", changes elsewhere are seen at once (change stream)".to_owned(),
+        StreamHealth::Absent => format!(", changes elsewhere are seen after {ttl} (this MongoDB is no replica set: no change stream)"),
+        StreamHealth::Unknown | StreamHealth::Broken { .. } => {
+            format!(", changes elsewhere are seen after {ttl} (the change stream is not there yet)")
+        }
+    };
+    format!("  up to {} sessions cached{age}\n", settings.sessions)
+}
+
 fn human(length: Duration) -> String {
     let seconds = length.as_secs();
     let (count, unit) = match seconds {
-        0 => return format!("{} ms", length.as_millis()),
+        _ if !length.as_millis().is_multiple_of(1000) || seconds == 0 => return format!("{} ms", length.as_millis()),
         _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
         _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
         _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
@@ -165,9 +196,24 @@ pub(super) async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>
             }
             Arc::new(MemoryStore::default())
         }
-        StoreKind::Mongo(mongo) => Arc::new(MongoStore::connect(mongo_settings(config, mongo)).await?),
+        StoreKind::Mongo(mongo) => {
+            let store = Arc::new(MongoStore::connect(mongo_settings(config, mongo)).await?);
+            return Ok((in_front_of(config, store.clone(), |shelf| store.follow_changes(shelf)), secrets));
+        }
     };
-    Ok((store, secrets))
+    if matches!(config.store.kind, StoreKind::Memory) {
+        return Ok((store, secrets));
+    }
+    Ok((in_front_of(config, store, |shelf| shelf.stream().declare_absent()), secrets))
+}
+
+/// The circuit breaker and the cache in front of a store; `follow` sees to it that the cache hears of changes.
+fn in_front_of(config: &Config, store: Arc<dyn SessionStore>, follow: impl FnOnce(&Arc<Shelf>)) -> Arc<dyn SessionStore> {
+    let guarded = Arc::new(GuardedStore::new(store, Arc::new(SystemClock)));
+    let Some(settings) = &config.store.cache else { return guarded };
+    let cached = CachedStore::new(guarded, settings.clone(), Arc::new(SystemClock));
+    follow(cached.shelf());
+    Arc::new(cached)
 }
 
 fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {

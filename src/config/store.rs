@@ -6,6 +6,7 @@ use super::report::Problem;
 use super::secrets;
 use crate::route::WhenDown;
 use crate::secret::Secret;
+use crate::session::store::cached::CacheSettings;
 pub use crate::session::store::mongo::Format;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Store {
     pub write_timeout: Duration,
     /// The default for every route.
     pub when_down: WhenDown,
+    /// The cache in front of it; the memory store has none.
+    pub cache: Option<CacheSettings>,
 }
 
 /// The kinds of stores, each with the keys of its own.
@@ -70,7 +73,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Ran
     let chosen = named.and_then(|entry| entry.choice(&kinds));
     // A kind that cannot be read says nothing about the other keys: they are taken as if each were in its place.
     let kind = chosen.as_ref().map(|kind| kind.value).or((!is_unknown).then_some(Kind::Embedded));
-    section.unavailable("cache", "store.cache");
+    let cache = cache(&mut section, kind.unwrap_or(Kind::Embedded));
     let mongo_at = chosen.filter(|_| kind == Some(Kind::Mongo)).map(|At { span, .. }| span);
 
     let path = take_of(&mut section, "path", kind, Kind::Embedded).and_then(Entry::text);
@@ -99,6 +102,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Ran
         read_timeout: read_timeout(&mut section, mongo_at.is_some()),
         write_timeout: section.duration("write_timeout", Duration::from_millis(1)..=LONGEST).unwrap_or(Duration::from_secs(2)),
         when_down: when_down(&mut section).unwrap_or_default(),
+        cache,
         kind,
     };
     section.finish();
@@ -109,6 +113,32 @@ pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Ran
 pub(super) fn when_down(section: &mut Section<'_, '_>) -> Option<WhenDown> {
     let choices = [("unavailable", WhenDown::Unavailable), ("anonymous", WhenDown::Anonymous)];
     section.choice("when_down", &choices).map(|chosen| chosen.value)
+}
+
+/// Reads `cache`: a table, or `"off"`.
+fn cache(section: &mut Section<'_, '_>, kind: Kind) -> Option<CacheSettings> {
+    let entry = section.take("cache");
+    if kind == Kind::Memory {
+        if let Some(entry) = entry.filter(|entry| entry.as_text() != Some("off")) {
+            let problem = Problem::error("the memory store has no use for a `cache`");
+            entry.notes.add(problem.at(&entry.span, "not for this kind").help("remove it"));
+        }
+        return None;
+    }
+    let settings = CacheSettings { ttl: Duration::from_secs(2), sessions: 100_000, bytes: 128 << 20 };
+    let Some(entry) = entry else { return Some(settings) };
+    if entry.is_text() {
+        entry.choice(&[("off", ())])?;
+        return None;
+    }
+    let mut section = entry.section("[store.cache]")?;
+    let read = CacheSettings {
+        ttl: section.duration("ttl", Duration::from_millis(1)..=LONGEST).unwrap_or(settings.ttl),
+        sessions: section.take("sessions").and_then(|entry| entry.number(&(1..=100_000_000))).unwrap_or(settings.sessions),
+        bytes: section.size("bytes", 1 << 20..=1 << 40).map_or(settings.bytes, |bytes| bytes as u64),
+    };
+    section.finish();
+    Some(read)
 }
 
 fn read_timeout(section: &mut Section<'_, '_>, is_mongo: bool) -> Duration {

@@ -4,6 +4,7 @@ mod shipped;
 
 use cloakroom::config::{self, *};
 use cloakroom::route::*;
+use cloakroom::session::store::cached::CacheSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -319,11 +320,22 @@ fn a_route_overrides_the_headers_key_by_key() {
 }
 
 #[test]
+fn a_cache_stands_in_front_of_every_store_but_memory_and_can_be_switched_off() {
+    let cache = |text: &str| config(&format!("{text}\n{ROUTE}")).store.cache;
+    let standard = CacheSettings { ttl: Duration::from_secs(2), sessions: 100_000, bytes: 128 << 20 };
+
+    assert_eq!(cache(""), Some(standard.clone()));
+    assert_eq!(cache("store.cache = { ttl = \"500ms\" }"), Some(CacheSettings { ttl: Duration::from_millis(500), ..standard }));
+    let own = CacheSettings { ttl: Duration::from_secs(1), sessions: 7, bytes: 2 << 20 };
+    assert_eq!(cache("store.cache = { ttl = \"1s\", sessions = 7, bytes = \"2MiB\" }"), Some(own));
+    assert_eq!([cache("store.cache = \"off\""), cache("store.kind = \"memory\"")], [None, None]);
+}
+
+#[test]
 fn keys_of_a_later_version_are_recognised_and_refused() {
     let keys = [
         ("[tls.main]", "1:2: `[tls]` is not available in this version"),
         ("server.listen = [{ addr = \"[::]:80\", tls = \"a\" }]", "1:44: `tls` is not available in this version"),
-        ("store.cache = {}", "1:7: `store.cache` is not available in this version"),
         ("upstreams.a = { servers = [\"a:1\"], health = {} }", "1:36: `health` is not available in this version"),
         ("session.max_per_user = 0", "1:9: `session.max_per_user` is not available in this version"),
     ];
@@ -347,6 +359,11 @@ fn each_rule_names_what_breaks_it() {
         ("admin.listen = \"0.0.0.0:9901\"", "1:16: the admin listener is open to other machines and asks for no token"),
         ("store.uri = \"env:MONGODB_URI\"", "1:13: `uri` belongs to the mongodb store, and this one is embedded"),
         ("store = { kind = \"memory\", path = \"a\" }", "1:35: `path` belongs to the embedded store, and this one is memory"),
+        ("store = { kind = \"memory\", cache = {} }", "1:36: the memory store has no use for a `cache`"),
+        ("store.cache = \"on\"", "1:15: `cache` cannot be `on`"),
+        ("store.cache = 5", "1:15: `cache` must be a table"),
+        ("store.cache = { ttl = 2 }", "1:23: `ttl` must be a number and a unit, in quotes"),
+        ("store.cache = { entries = 2 }", "1:17: unknown key `entries` in [store.cache]"),
         ("store.kind = \"redis\"", "1:14: `kind` cannot be `redis`"),
         ("session.idle_timeout = \"0s\"", "1:24: `idle_timeout` cannot be `0s`"),
         ("session.user_from = \"a..b\"", "1:21: `user_from` cannot be `a..b`"),

@@ -43,6 +43,7 @@ fn the_shipped_file_names_every_key() {
         "server.limits",
         "admin",
         "store",
+        "store.cache",
         "session",
         "session.cookie",
         "login",

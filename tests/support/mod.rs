@@ -11,6 +11,8 @@ pub mod h2raw;
 pub mod mongo;
 pub mod oracles;
 pub mod raw;
+pub mod relay;
+pub mod replica_set;
 pub mod script;
 pub mod wire;
 
@@ -19,6 +21,8 @@ pub use browser::{Browser, Page};
 pub use cloakroom::Cloakroom;
 pub use mongo::Mongod;
 pub use raw::{Raw, RawApp};
+pub use relay::Relay;
+pub use replica_set::ReplicaSet;
 pub use script::Script;
 pub use wire::exchange;
 

@@ -1,5 +1,6 @@
 //! A real `mongod` on a free loopback port, with a folder of its own; `$MONGOD` names the binary.
 use super::signal;
+use cloakroom::random::{Entropy as _, OsEntropy};
 use mongodb::Client;
 use mongodb::bson::doc;
 use std::fs::File;
@@ -32,7 +33,7 @@ impl Mongod {
 
     async fn launch(replica_set: bool) -> Self {
         let folder = TempDir::with_prefix("mongod-").expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let port = free_port();
         let child = spawn(&folder, port, replica_set);
         let server = Self { folder, port, replica_set, child };
         if replica_set {
@@ -51,6 +52,10 @@ impl Mongod {
     pub fn uri(&self) -> String {
         let direct = self.direct_uri();
         if self.replica_set { direct.replace("directConnection=true", &format!("replicaSet={REPLICA_SET}")) } else { direct }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     fn direct_uri(&self) -> String {
@@ -107,7 +112,21 @@ impl Drop for Mongod {
     }
 }
 
-fn spawn(folder: &TempDir, port: u16, replica_set: bool) -> Child {
+/// A port that nobody listens on, below those that the system hands out: a client that waits for a server on one of those may end up
+/// connected to itself, and so keep the server out.
+pub(super) fn free_port() -> u16 {
+    let mut random = [0; 2];
+    for _ in 0..1000 {
+        OsEntropy.fill(&mut random);
+        let port = 12_000 + u16::from_le_bytes(random) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+pub(super) fn spawn(folder: &TempDir, port: u16, replica_set: bool) -> Child {
     let binary = std::env::var("MONGOD").expect("no MONGOD: `tests/run` installs a real mongod and names it in this variable");
     let log = File::options().create(true).append(true).open(folder.path().join("log")).expect("a log");
     let mut command = Command::new(&binary);

@@ -6,6 +6,18 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreHealth {
     pub cache: Option<CacheHealth>,
+    pub breaker: Option<BreakerHealth>,
+}
+
+/// The circuit breaker in front of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerHealth {
+    /// For how long the circuit has been open; `None`: it is closed.
+    pub open_for: Option<Duration>,
+    /// How often it has opened since the process began.
+    pub trips: u64,
+    /// Failures in a row.
+    pub failures: u32,
 }
 
 /// A cache, since the process began.

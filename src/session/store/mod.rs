@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub mod cached;
 pub mod embedded;
+pub mod guard;
 pub mod health;
 pub mod memory;
 pub mod mongo;
@@ -16,6 +17,7 @@ mod json;
 
 pub use cached::CachedStore;
 pub use embedded::EmbeddedStore;
+pub use guard::GuardedStore;
 pub use health::StoreHealth;
 pub use memory::MemoryStore;
 pub use mongo::MongoStore;

@@ -39,10 +39,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether this is what the writer wrote, or something later.
+    /// Whether this is what the writer wrote, or something later. The mark alone does not tell: a record that is made a dead one keeps it.
     fn knows(&self, mark: Option<&WriteToken>, revision: Option<u64>) -> bool {
-        let is_later = self.version.revision.zip(revision).is_some_and(|(own, told)| own > told);
-        is_later || mark.is_some() && self.record.last_write.as_ref() == mark
+        let (Some(own), Some(told)) = (self.version.revision, revision) else { return false };
+        own > told || own == told && mark.is_some() && self.record.last_write.as_ref() == mark
     }
 }
 

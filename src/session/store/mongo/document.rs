@@ -200,7 +200,7 @@ fn revision(seen: &Version) -> Bson {
     exact.map_or_else(|| doc! { "$not": { "$type": "number" } }.into(), Bson::Int64)
 }
 
-fn revision_of(value: RawBsonRef<'_>) -> Option<u64> {
+pub fn revision_of(value: RawBsonRef<'_>) -> Option<u64> {
     match value {
         RawBsonRef::Double(number) if number.fract() != 0.0 => None,
         value => u64::try_from(number(Some(value))?).ok(),

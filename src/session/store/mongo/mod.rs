@@ -5,8 +5,10 @@
 mod document;
 mod errors;
 mod indexes;
+mod stream;
 mod values;
 
+use super::cached::Shelf;
 use super::{Applied, Found, Operation, SessionStore, StoreError, Touch, Updated, Version};
 use crate::clock::Timestamp;
 pub use crate::mongo::MongoSetupError;
@@ -56,10 +58,20 @@ impl MongoStore {
     /// Prepares the client and connects in the background: MongoDB, and the name server, may be down. Call on the runtime that is to carry
     /// its connections; the operations may then be called on any.
     pub async fn connect(settings: MongoSettings) -> Result<Self, MongoSetupError> {
-        let connection = Connection::prepare(&settings.uri).await?;
+        let connection = Connection::prepare(&settings.uri, settings.read_timeout.max(settings.write_timeout)).await?;
         indexes::keep_trying(connection.background(), settings.database.clone(), settings.collection.clone());
         let codec = Codec { format: settings.format, configured_max_age: settings.configured_max_age };
         Ok(MongoStore { connection, settings, codec })
+    }
+
+    /// From now on tells the cache what anybody writes, as long as both exist.
+    pub fn follow_changes(&self, shelf: &Arc<Shelf>) {
+        let place = stream::Place {
+            connection: self.connection.background(),
+            database: self.settings.database.clone(),
+            collection: self.settings.collection.clone(),
+        };
+        self.connection.runtime().spawn(stream::follow(place, Arc::downgrade(shelf)));
     }
 
     /// Runs one operation; waits for it no longer than its limit.

@@ -1,0 +1,546 @@
+//! What only a cache promises: the store is spared, what is told is never older than promised, and an end is final here at once.
+
+use crate::records::{LATER, NOW, changed, created, key, loaded, of_user, record, touch};
+use crate::tap::{Fault, Tap};
+use async_trait::async_trait;
+use cloakroom::clock::{ManualClock, Timestamp};
+use cloakroom::session::id::SessionKey;
+use cloakroom::session::record::{Record, WriteToken};
+use cloakroom::session::store::Operation::{Create, Load, Remove, Touch, Update};
+use cloakroom::session::store::cached::{CacheSettings, Change, News};
+use cloakroom::session::store::{CachedStore, Found, MemoryStore, SessionStore, StoreError, Touch as Use, Updated, Version};
+use std::sync::Arc;
+use std::time::Duration;
+
+const TTL: Duration = Duration::from_secs(2);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// One proxy's cache, the tap between it and the store, and the store itself, in which others may write.
+struct Scene {
+    cached: Arc<CachedStore>,
+    tap: Arc<Tap>,
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Scene::with(1000, 1 << 20, false)
+    }
+
+    /// With a store whose every call waits to be let through.
+    fn gated() -> Self {
+        Scene::with(1000, 1 << 20, true)
+    }
+
+    fn with(sessions: usize, bytes: u64, gated: bool) -> Self {
+        let (store, clock) = (Arc::new(MemoryStore::default()), Arc::new(ManualClock::at(NOW)));
+        let tap = Arc::new(Tap::on(store.clone(), gated));
+        let cached = Arc::new(CachedStore::new(tap.clone(), CacheSettings { ttl: TTL, sessions, bytes }, clock.clone()));
+        Scene { cached, tap, store, clock }
+    }
+
+    async fn revision(&self, name: &str) -> Option<u64> {
+        match self.cached.load(&key(name), NOW).await.unwrap() {
+            Found::Live(record, _) => Some(record.revision),
+            Found::Expired(_) | Found::Absent => None,
+        }
+    }
+
+    /// Another proxy changes the record in the store.
+    async fn changed_elsewhere(&self, name: &str) -> Record {
+        let (record, version) = loaded(self.store.as_ref(), name).await;
+        let next = changed(&record, "elsewhere", "1");
+        assert_eq!(self.store.update(&key(name), &version, Arc::new(next.clone()), NOW).await.unwrap(), Updated::Done);
+        next
+    }
+
+    /// The change stream begins and says that all has been told until now.
+    fn stream_begins(&self) {
+        self.cached.shelf().stream().begin(self.cached.shelf().moment());
+        self.batch();
+    }
+
+    fn batch(&self) {
+        self.cached.shelf().stream().hear(self.cached.shelf().moment());
+    }
+}
+
+fn written(record: &Record) -> Change {
+    Change::Written { revision: Some(record.revision), mark: record.last_write.clone(), expires_at: record.expires_at, moved: false }
+}
+
+#[tokio::test]
+async fn a_known_session_costs_the_store_nothing_within_the_ttl() {
+    let scene = Scene::new();
+    scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
+
+    for _ in 0..3 {
+        assert_eq!(loaded(scene.cached.as_ref(), "k").await.0, record());
+        scene.clock.advance(TTL / 4);
+    }
+
+    assert_eq!(scene.tap.calls(), [Load]);
+}
+
+#[tokio::test]
+async fn what_is_at_hand_is_told_without_waiting_and_what_is_not_is_not() {
+    let scene = Scene::new();
+    assert!(scene.cached.at_hand(&key("k"), NOW).is_none());
+    created(scene.cached.as_ref(), "k", record()).await;
+
+    assert!(matches!(scene.cached.at_hand(&key("k"), NOW), Some(Found::Live(..))));
+    assert!(scene.cached.at_hand(&key("other"), NOW).is_none());
+}
+
+#[tokio::test]
+async fn what_another_proxy_changed_is_seen_when_the_ttl_is_over_and_not_a_moment_later() {
+    let scene = Scene::new();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.changed_elsewhere("k").await;
+
+    scene.clock.advance(TTL - MILLISECOND);
+    assert_eq!(scene.revision("k").await, Some(1));
+    scene.clock.advance(MILLISECOND);
+    assert_eq!(scene.revision("k").await, Some(2));
+}
+
+#[tokio::test]
+async fn setting_the_wall_clock_neither_ages_nor_rejuvenates_what_is_cached() {
+    let scene = Scene::new();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.changed_elsewhere("k").await;
+
+    scene.clock.set(NOW.plus(Duration::from_secs(3000)));
+    assert_eq!(scene.revision("k").await, Some(1));
+    scene.clock.set(NOW.minus(Duration::from_secs(3000)));
+    scene.clock.advance(TTL);
+    assert_eq!(scene.revision("k").await, Some(2));
+}
+
+#[tokio::test]
+async fn the_age_counts_from_the_beginning_of_the_read() {
+    let scene = Scene::gated();
+    scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
+    let cached = scene.cached.clone();
+    let read = tokio::spawn(async move { cached.load(&key("k"), NOW).await.unwrap() });
+    while scene.tap.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    scene.clock.advance(TTL);
+    scene.tap.step();
+    read.await.unwrap();
+
+    assert!(scene.cached.at_hand(&key("k"), NOW).is_none());
+}
+
+#[tokio::test]
+async fn a_creation_a_change_and_a_use_are_known_without_a_read() {
+    let scene = Scene::new();
+    scene.cached.create(&key("k"), Arc::new(record())).await.unwrap();
+    let (first, version) = loaded(scene.cached.as_ref(), "k").await;
+    let second = changed(&first, "a", "1");
+    scene.cached.update(&key("k"), &version, Arc::new(second.clone()), NOW).await.unwrap();
+    let (now, version) = loaded(scene.cached.as_ref(), "k").await;
+    let later = LATER.plus(Duration::from_secs(9));
+    scene.cached.touch(&key("k"), &version, &touch(Some(later)), NOW).await.unwrap();
+
+    assert_eq!(now, second);
+    assert_eq!(loaded(scene.cached.as_ref(), "k").await.0, Record { expires_at: Some(later), updated_at: Some(NOW), ..second });
+    assert_eq!(scene.tap.calls(), [Create, Update, Touch]);
+}
+
+#[tokio::test]
+async fn an_ended_session_is_not_seen_here_again_and_asking_costs_nothing() {
+    let scene = Scene::new();
+    created(scene.cached.as_ref(), "k", record()).await;
+
+    scene.cached.remove(&key("k")).await.unwrap();
+
+    assert_eq!(scene.revision("k").await, None);
+    assert_eq!(scene.tap.calls(), [Create, Remove]);
+}
+
+#[tokio::test]
+async fn a_session_whose_record_was_made_a_dead_one_is_not_seen_here_again() {
+    let scene = Scene::new();
+    let (record, version) = created(scene.cached.as_ref(), "k", record()).await;
+
+    scene.cached.update(&key("k"), &version, Arc::new(record.dead(NOW)), NOW).await.unwrap();
+
+    assert_eq!(scene.revision("k").await, None);
+}
+
+#[tokio::test]
+async fn the_end_of_all_of_a_user_is_seen_here_at_once_and_spares_the_others() {
+    let scene = Scene::new();
+    for (name, user) in [("a", "ada"), ("b", "bob")] {
+        created(scene.cached.as_ref(), name, of_user(user)).await;
+    }
+    scene.tap.calls();
+
+    scene.cached.remove_all_of("ada").await.unwrap();
+
+    assert_eq!([scene.revision("a").await, scene.revision("b").await], [None, Some(1)]);
+    assert!(scene.cached.at_hand(&key("b"), NOW).is_some());
+}
+
+/// What may happen to a record while a read of it is under way.
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    Removed,
+    Changed,
+    AllOfUserRemoved,
+    ToldRemoved,
+    Cleared,
+}
+
+#[tokio::test]
+async fn a_read_that_began_before_a_write_or_an_end_does_not_put_the_old_record_back() {
+    for meanwhile in [Meanwhile::Removed, Meanwhile::Changed, Meanwhile::AllOfUserRemoved, Meanwhile::ToldRemoved, Meanwhile::Cleared] {
+        let scene = Scene::new();
+        scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
+        // The read has passed the store, and its answer is on the way.
+        let slow = Arc::new(SlowAnswer::of(Found::Live(Arc::new(record()), loaded(scene.store.as_ref(), "k").await.1)));
+        let cached = Arc::new(CachedStore::new(slow.clone(), CacheSettings { ttl: TTL, sessions: 9, bytes: 1 << 20 }, scene.clock.clone()));
+        let reading = tokio::spawn({
+            let cached = cached.clone();
+            async move { cached.load(&key("k"), NOW).await.unwrap() }
+        });
+        slow.asked.notified().await;
+
+        match meanwhile {
+            Meanwhile::Removed => drop(cached.remove(&key("k")).await.unwrap()),
+            Meanwhile::Changed => {
+                let (record, version) = loaded(scene.store.as_ref(), "k").await;
+                cached.update(&key("k"), &version, Arc::new(changed(&record, "a", "1")), NOW).await.unwrap();
+            }
+            Meanwhile::AllOfUserRemoved => drop(cached.remove_all_of("ada").await.unwrap()),
+            Meanwhile::ToldRemoved => cached.shelf().changed(&key("k"), &Change::Removed),
+            Meanwhile::Cleared => cached.shelf().clear(),
+        }
+        slow.answer.notify_one();
+        reading.await.unwrap();
+
+        let told = cached.at_hand(&key("k"), NOW);
+        let is_old = matches!(&told, Some(Found::Live(told, _)) if told.revision == 1);
+        assert!(!is_old, "{meanwhile:?}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_writes_whose_acknowledgements_cross_the_older_is_not_kept() {
+    let scene = Scene::new();
+    scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
+    let (first, version) = loaded(scene.store.as_ref(), "k").await;
+    let second = changed(&first, "a", "1");
+    let slow = Arc::new(SlowAnswer::of(Found::Absent));
+    let cached = Arc::new(CachedStore::new(slow.clone(), CacheSettings { ttl: TTL, sessions: 9, bytes: 1 << 20 }, scene.clock.clone()));
+    let older = tokio::spawn({
+        let (cached, version, second) = (cached.clone(), version.clone(), second.clone());
+        async move { cached.touch(&key("k"), &version, &touch(None), NOW).await.map(|_| second) }
+    });
+    slow.asked.notified().await;
+    let third = changed(&second, "b", "2");
+
+    cached.update(&key("k"), &version, Arc::new(third), NOW).await.unwrap();
+    slow.answer.notify_one();
+    older.await.unwrap().unwrap();
+
+    let told = cached.at_hand(&key("k"), NOW);
+    assert!(told.is_none_or(|told| matches!(&told, Found::Live(told, _) if told.revision == 3)));
+}
+
+#[tokio::test]
+async fn a_write_of_unknown_or_foreign_outcome_lets_the_record_be_read_anew() {
+    for fault in [Some(Fault::Lost), Some(Fault::Landed), None] {
+        let scene = Scene::new();
+        let (first, version) = created(scene.cached.as_ref(), "k", record()).await;
+        match fault {
+            Some(fault) => scene.tap.fail(1, 1, fault),
+            None => drop(scene.changed_elsewhere("k").await),
+        }
+
+        let answer = scene.cached.update(&key("k"), &version, Arc::new(changed(&first, "a", "1")), NOW).await;
+
+        assert_eq!((answer.is_ok(), scene.cached.at_hand(&key("k"), NOW).is_none()), (fault.is_none(), true), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_was_surely_not_applied_leaves_what_is_cached() {
+    let scene = Scene::new();
+    let (first, version) = created(scene.cached.as_ref(), "k", record()).await;
+    scene.tap.set_down(true);
+
+    let answer = scene.cached.update(&key("k"), &version, Arc::new(changed(&first, "a", "1")), NOW).await;
+
+    assert!(answer.is_err());
+    assert_eq!(scene.revision("k").await, Some(1));
+}
+
+#[tokio::test]
+async fn while_the_store_is_down_what_is_cached_is_told_until_its_ttl_and_never_longer() {
+    let scene = Scene::new();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.tap.set_down(true);
+
+    scene.clock.advance(TTL - MILLISECOND);
+    assert_eq!(scene.revision("k").await, Some(1));
+    scene.clock.advance(MILLISECOND);
+    assert!(scene.cached.load(&key("k"), NOW).await.is_err());
+}
+
+#[tokio::test]
+async fn a_record_that_has_expired_is_read_again_before_anybody_is_turned_away() {
+    let scene = Scene::new();
+    let (_, version) = created(scene.cached.as_ref(), "k", record()).await;
+    let further = LATER.plus(Duration::from_secs(60));
+    scene.store.touch(&key("k"), &version, &touch(Some(further)), NOW).await.unwrap();
+
+    let found = scene.cached.load(&key("k"), LATER).await.unwrap();
+
+    assert!(matches!(found, Found::Live(..)), "{found:?}");
+}
+
+#[tokio::test]
+async fn that_nothing_is_there_is_remembered_for_the_ttl() {
+    let scene = Scene::new();
+    scene.store.create(&key("dead"), Arc::new(Record { expires_at: Some(NOW), ..record() })).await.unwrap();
+
+    for _ in 0..2 {
+        assert!(matches!(scene.cached.load(&key("none"), NOW).await.unwrap(), Found::Absent));
+        let dead = scene.cached.load(&key("dead"), NOW).await.unwrap();
+        assert!(matches!(&dead, Found::Expired(told) if told.expires_at == Some(NOW)), "{dead:?}");
+    }
+    assert_eq!(scene.tap.calls(), [Load, Load]);
+    scene.clock.advance(TTL);
+    assert!(scene.cached.at_hand(&key("none"), NOW).is_none() && scene.cached.at_hand(&key("dead"), NOW).is_none());
+}
+
+#[tokio::test]
+async fn a_flood_of_ids_that_are_gone_drives_no_live_session_out() {
+    let scene = Scene::with(64, 1 << 20, false);
+    for n in 0..32 {
+        created(scene.cached.as_ref(), &format!("live{n}"), record()).await;
+    }
+
+    for n in 0..5000 {
+        scene.cached.load(&key(&format!("gone{n}")), NOW).await.unwrap();
+    }
+
+    assert_eq!((0..32).filter(|n| scene.cached.at_hand(&key(&format!("live{n}")), NOW).is_some()).count(), 32);
+    let health = scene.cached.health().cache.unwrap();
+    assert!(health.entries == 32 && health.gone <= 64, "{health:?}");
+}
+
+#[tokio::test]
+async fn neither_the_number_nor_the_bytes_are_exceeded() {
+    let big = changed(&record(), "big", &format!("\"{}\"", "x".repeat(10_000)));
+    for (sessions, bytes, record) in [(50, 1 << 20, record()), (1000, 200_000, big)] {
+        let scene = Scene::with(sessions, bytes, false);
+
+        for n in 0..500 {
+            created(scene.cached.as_ref(), &format!("k{n}"), record.clone()).await;
+        }
+
+        let health = scene.cached.health().cache.unwrap();
+        assert!(health.entries <= sessions as u64 && health.bytes <= bytes && health.entries > 5, "{health:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_live_stream_what_is_old_is_told_without_a_read() {
+    let scene = Scene::new();
+    scene.stream_begins();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.tap.calls();
+
+    for _ in 0..20 {
+        scene.clock.advance(TTL / 2);
+        scene.batch();
+        assert_eq!(scene.revision("k").await, Some(1));
+    }
+
+    assert_eq!(scene.tap.calls(), []);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_been_silent_for_more_than_a_second_vouches_for_nothing() {
+    let scene = Scene::new();
+    scene.stream_begins();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.clock.advance(TTL);
+    scene.batch();
+    scene.tap.calls();
+
+    scene.clock.advance(Duration::from_secs(1));
+    scene.revision("k").await;
+    assert_eq!(scene.tap.calls(), []);
+    scene.clock.advance(MILLISECOND);
+    scene.revision("k").await;
+    assert_eq!(scene.tap.calls(), [Load]);
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_stream_began_is_read_again_after_its_ttl() {
+    let scene = Scene::new();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.clock.advance(MILLISECOND);
+    scene.stream_begins();
+    scene.clock.advance(TTL);
+    scene.batch();
+
+    assert!(scene.cached.at_hand(&key("k"), NOW).is_none());
+}
+
+#[tokio::test]
+async fn a_change_that_the_stream_tells_is_seen_at_once() {
+    let scene = Scene::new();
+    scene.stream_begins();
+    created(scene.cached.as_ref(), "k", record()).await;
+    let next = scene.changed_elsewhere("k").await;
+
+    scene.cached.shelf().changed(&key("k"), &written(&next));
+
+    assert_eq!(scene.revision("k").await, Some(2));
+}
+
+#[tokio::test]
+async fn the_streams_echo_of_our_own_writes_costs_no_read() {
+    let scene = Scene::new();
+    scene.stream_begins();
+    let (first, version) = created(scene.cached.as_ref(), "k", record()).await;
+    let second = changed(&first, "a", "1");
+    scene.cached.update(&key("k"), &version, Arc::new(second.clone()), NOW).await.unwrap();
+    scene.tap.calls();
+
+    scene.cached.shelf().changed(&key("k"), &written(&second));
+    let late = Change::Written { revision: Some(1), mark: Some(WriteToken("another's".to_owned())), expires_at: None, moved: false };
+    scene.cached.shelf().changed(&key("k"), &late);
+
+    assert_eq!((scene.revision("k").await, scene.tap.calls()), (Some(2), vec![]));
+}
+
+#[tokio::test]
+async fn a_write_of_a_stranger_who_raises_no_revision_is_seen_at_once() {
+    let scene = Scene::new();
+    created(scene.cached.as_ref(), "k", record()).await;
+
+    scene.cached.shelf().changed(&key("k"), &Change::Written { revision: None, mark: None, expires_at: None, moved: false });
+
+    assert!(scene.cached.at_hand(&key("k"), NOW).is_none());
+}
+
+#[tokio::test]
+async fn a_use_that_another_proxy_noted_is_taken_over_without_a_read() {
+    let scene = Scene::new();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.tap.calls();
+    let (expires_at, updated_at) = (Some(LATER.plus(TTL)), Some(NOW.plus(TTL)));
+
+    scene.cached.shelf().changed(&key("k"), &Change::Touched { expires_at, updated_at });
+
+    assert_eq!(loaded(scene.cached.as_ref(), "k").await.0, Record { expires_at, updated_at, ..record() });
+    assert_eq!(scene.tap.calls(), []);
+}
+
+#[tokio::test]
+async fn when_changes_may_have_been_missed_nothing_cached_is_told() {
+    let scene = Scene::new();
+    scene.stream_begins();
+    created(scene.cached.as_ref(), "k", record()).await;
+    scene.revision("none").await;
+
+    scene.cached.shelf().stream().lose();
+    scene.cached.shelf().clear();
+
+    assert!(scene.cached.at_hand(&key("k"), NOW).is_none() && scene.cached.at_hand(&key("none"), NOW).is_none());
+}
+
+#[tokio::test]
+async fn ends_are_passed_on_with_the_handle_wherever_they_happen() {
+    let scene = Scene::new();
+    let mut news = scene.cached.shelf().news();
+    let ended = |name: &str| News::Ended { key: key(name), handle: record().handle, user: Some("ada".to_owned()) };
+    for name in ["here", "elsewhere", "dead"] {
+        created(scene.cached.as_ref(), name, record()).await;
+    }
+
+    scene.cached.remove(&key("here")).await.unwrap();
+    scene.cached.shelf().changed(&key("elsewhere"), &Change::Removed);
+    let dead = record().dead(NOW);
+    scene.cached.shelf().changed(&key("dead"), &written(&dead));
+    scene.cached.remove_all_of("ada").await.unwrap();
+    scene.cached.shelf().clear();
+
+    assert_eq!([news.try_recv(), news.try_recv(), news.try_recv()], ["here", "elsewhere", "dead"].map(ended).map(Ok));
+    assert_eq!([news.try_recv(), news.try_recv()], [Ok(News::UserEnded { user: "ada".to_owned() }), Ok(News::Gap)]);
+}
+
+#[tokio::test]
+async fn hits_and_misses_are_counted() {
+    let scene = Scene::new();
+    scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
+    for _ in 0..5 {
+        scene.revision("k").await;
+    }
+    scene.clock.advance(TTL);
+    scene.revision("k").await;
+
+    let health = scene.cached.health().cache.unwrap();
+
+    assert_eq!((health.entries, health.hits, health.misses), (1, 4, 2));
+}
+
+/// A store whose loads and touches wait for their answer, and that has done everything else already.
+struct SlowAnswer {
+    found: Found,
+    asked: tokio::sync::Notify,
+    answer: tokio::sync::Notify,
+}
+
+impl SlowAnswer {
+    fn of(found: Found) -> Self {
+        SlowAnswer { found, asked: tokio::sync::Notify::new(), answer: tokio::sync::Notify::new() }
+    }
+}
+
+#[async_trait]
+impl SessionStore for SlowAnswer {
+    async fn create(&self, _: &SessionKey, _: Arc<Record>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn load(&self, _: &SessionKey, _: Timestamp) -> Result<Found, StoreError> {
+        self.asked.notify_one();
+        self.answer.notified().await;
+        Ok(self.found.clone())
+    }
+
+    async fn update(&self, _: &SessionKey, _: &Version, _: Arc<Record>, _: Timestamp) -> Result<Updated, StoreError> {
+        Ok(Updated::Done)
+    }
+
+    async fn touch(&self, _: &SessionKey, _: &Version, _: &Use, _: Timestamp) -> Result<Updated, StoreError> {
+        self.asked.notify_one();
+        self.answer.notified().await;
+        Ok(Updated::Done)
+    }
+
+    async fn remove(&self, _: &SessionKey) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn remove_all_of(&self, _: &str) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn list(&self, _: &str, _: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn describe(&self) -> String {
+        String::new()
+    }
+}
