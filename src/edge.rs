@@ -1,7 +1,7 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
 use crate::access::{self, Doors, Passage};
-use crate::endpoint::{self, Endpoint, Question};
+use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
 use crate::header::end;
 use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
@@ -27,6 +27,8 @@ pub struct Edge {
     pub(crate) our_cookies: Vec<String>,
     /// How our own pages look.
     look: Look,
+    /// Where visitors sign in; `None` without `[login]`.
+    desk: Option<Desk>,
     policy: Policy,
 }
 
@@ -95,8 +97,15 @@ impl Edge {
         if !our_cookies.iter().any(|name| name == sessions.cookie_name()) {
             our_cookies.push(sessions.cookie_name().to_owned());
         }
+        our_cookies.extend(own_cookie::NAMES.map(str::to_owned));
         let look = Look::plain().clone();
-        Edge { sessions, site, reserved, our_cookies, look, policy }
+        Edge { sessions, site, reserved, our_cookies, look, desk: None, policy }
+    }
+
+    /// With a login of its own, in the operator's look. No app may write what a login fills by `write = "all"`.
+    pub fn with_login(mut self, desk: Desk, look: Look) -> Self {
+        self.policy.protected.extend(desk.gatekeeper.filled_fields());
+        Edge { desk: Some(desk), look, ..self }
     }
 
     /// How our pages speak to whoever sent these headers.
@@ -111,7 +120,7 @@ impl Edge {
 
     /// Own page? Which route? Whose session? May it pass? With what does it go?
     pub async fn receive(&self, inbound: Arc<Inbound>, headers: &HeaderMap) -> Verdict {
-        if let Some(endpoint) = Endpoint::at(inbound.target.path()) {
+        if let Some(endpoint) = Endpoint::at(inbound.target.path(), &self.policy.doors) {
             return Verdict::Own(endpoint);
         }
         let route = match self.policy.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
@@ -138,9 +147,11 @@ impl Edge {
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
         let visitor =
             if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
+        let client = client(inbound, headers.get(USER_AGENT));
         let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
-        let (ended_cookies, exposed, manner) = (&ended_cookies, &self.policy.exposed, self.manner(headers));
-        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, ended_cookies, exposed, manner };
+        let (sessions, ended_cookies) = (&self.sessions, ended_cookies.as_slice());
+        let (exposed, doors, desk, manner) = (self.policy.exposed.as_slice(), &self.policy.doors, self.desk.as_ref(), self.manner(headers));
+        let question = Question { inbound, headers, form, visitor, client, sessions, ended_cookies, exposed, manner, doors, desk };
         endpoint::answer(endpoint, &question).await
     }
 
@@ -162,7 +173,7 @@ impl Edge {
             secure,
             cookie_possible: self.cookie_possible(&visit.inbound),
             touch: visit.route.touch,
-            client: Client { agent: agent_of(visit.agent.as_ref()), address: visit.inbound.client.address.to_string() },
+            client: client(&visit.inbound, visit.agent.as_ref()),
         };
         let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
             tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
@@ -282,6 +293,10 @@ impl Edge {
 /// A CORS preflight (Fetch standard): it carries no cookies and asks about the real request, which comes later.
 fn is_preflight(inbound: &Inbound, headers: &HeaderMap) -> bool {
     inbound.method == Method::OPTIONS && headers.contains_key("origin") && headers.contains_key("access-control-request-method")
+}
+
+fn client(inbound: &Inbound, agent: Option<&HeaderValue>) -> Client {
+    Client { agent: agent_of(agent), address: inbound.client.address.to_string() }
 }
 
 /// The user agent for the visitor's list of devices: at most 256 bytes of printable ASCII.

@@ -1,7 +1,7 @@
 //! Arguments in, exit code out.
 
 use clap::Parser as _;
-use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, healthcheck, run, secret, user};
+use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, explain, healthcheck, run, secret, user};
 use cloakroom::random::OsEntropy;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let code = match cli.chosen() {
         Command::Run => Ok(run::run(&path, &env, color)),
         Command::Check => check::check(&path, &env, check::Output { out: &mut out, err: &mut err, color }),
+        Command::Explain(question) => explain::explain(&path, &env, &question, check::Output { out: &mut out, err: &mut err, color }),
         Command::Secret => secret::print(&OsEntropy, &mut out).map(|()| FINE),
         Command::Demo(options) => Ok(demo::demo(options.listen)),
         Command::User(command) => {

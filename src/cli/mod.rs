@@ -3,7 +3,8 @@
 pub mod assemble;
 pub mod check;
 pub mod demo;
-pub mod gate;
+pub mod desk;
+pub mod explain;
 pub mod healthcheck;
 pub mod run;
 pub mod secret;
@@ -25,6 +26,7 @@ const CHECK_EXAMPLE: &str =
     "Example:\n  cloakroom check --config proxy.toml && systemctl reload cloakroom\n\nExits with 0 if the file is fine, else with 2.";
 const SECRET_EXAMPLE: &str =
     "Example:\n  SESSION_SECRET=$(cloakroom secret) cloakroom run\n\nwith secrets = [\"env:SESSION_SECRET\"] in `[session]`.";
+const EXPLAIN_EXAMPLE: &str = "Example:\n  cloakroom explain GET https://app.example.com/admin --user ada --session-data '{\"role\":\"admin\"}'\n\nAsks no store and no app.";
 const DEMO_EXAMPLE: &str = "Example:\n  cloakroom demo --listen 127.0.0.1:3000";
 const HEALTH_EXAMPLE: &str =
     "Example:\n  HEALTHCHECK CMD [\"cloakroom\", \"healthcheck\"]\n\nExits with 0 if the proxy answers, else with 1.";
@@ -63,6 +65,9 @@ pub enum Command {
     /// Tell every problem of the configuration at once
     #[command(after_help = CHECK_EXAMPLE)]
     Check,
+    /// Tell which route a request meets, and what the app would get
+    #[command(after_help = EXPLAIN_EXAMPLE)]
+    Explain(Explain),
     /// Print a fresh secret
     #[command(after_help = SECRET_EXAMPLE)]
     Secret,
@@ -75,6 +80,23 @@ pub enum Command {
     /// Ask a running proxy whether it is alive
     #[command(after_help = HEALTH_EXAMPLE)]
     Healthcheck,
+}
+
+/// `cloakroom explain`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Explain {
+    /// The request's method
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// What it asks for: a URL, or a path of this site
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Who is signed in [default: nobody]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// What the session holds
+    #[arg(long, value_name = "JSON")]
+    pub session_data: Option<String>,
 }
 
 /// `cloakroom demo`.
@@ -111,7 +133,7 @@ mod tests {
         grammar.clone().debug_assert();
 
         assert_eq!(without_example(&mut grammar), Vec::<String>::new());
-        assert_eq!(Cli::command().get_subcommands().count(), 6);
+        assert_eq!(Cli::command().get_subcommands().count(), 7);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `cloakroom run`: from a checked configuration to a serving process, and out again.
 
-use super::{FAILED, FINE, WRONG, assemble};
+use super::{FAILED, FINE, WRONG, assemble, desk};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, DEMO, Mongo, StoreKind};
 use crate::demo;
@@ -81,6 +81,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let keyring = Keyring::new(&secrets).ok_or("there is no secret to sign cookies with")?;
     let sessions = Arc::new(Sessions::new(store, keyring, assemble::options(&config), Arc::new(SystemClock), Arc::new(OsEntropy)));
     let edge = assemble::edge(&config, sessions.clone());
+    let edge = match &config.login {
+        Some(login) => edge.with_login(desk::open(login, &sessions, Arc::new(SystemClock)).await?, desk::look(&login.page)),
+        None => edge,
+    };
     let upstreams = upstreams(&config).await?;
     for upstream in &upstreams {
         tokio::spawn(upstream.clone().keep_resolved());
@@ -128,6 +132,7 @@ fn announce(config: &Config, server: &Server, sessions: &Sessions, cache: &str) 
         let session = match route.session {
             crate::route::SessionUse::Off => ", no session",
             crate::route::SessionUse::Optional => "",
+            crate::route::SessionUse::Required if route.require.is_some() => ", signed-in visitors who have what it requires",
             crate::route::SessionUse::Required => ", signed-in visitors only",
         };
         text.push_str(&format!("  route {} -> {}{session}\n", route.name, route.upstream));

@@ -101,6 +101,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
         upstreams: &mut upstreams,
     };
     let routes = routes::read(notes, root.take("routes"), around);
+    require::warn_if_nobody_signs_in(notes, &routes, login.is_some() || session.user_from.is_some());
     let log = log::read(root.section("log", "`[log]`"));
     root.finish();
     Config { server, admin, store, session, login, upstreams, routes, log }

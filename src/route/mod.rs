@@ -60,6 +60,12 @@ impl Route {
         let (gone, rest) = pattern::split_prefix(path, self.strip_prefix.as_deref()?)?;
         Some((gone, if rest.is_empty() { "/" } else { rest }))
     }
+
+    /// Whether the path is this route's. A route that keeps visitors out takes it in any case of letters: to an app that does not tell
+    /// `/ADMIN` from `/admin`, they are one page, and a wider route further down must not open it.
+    pub fn matches_path(&self, path: &str) -> bool {
+        self.pattern.path.matches(path) || (self.session == SessionUse::Required && self.pattern.path.matches_in_any_case(path))
+    }
 }
 
 /// Whether a route's requests carry a session.
@@ -200,7 +206,7 @@ impl Routes {
         let mut host_known = false;
         for route in self.0.iter().filter(|route| route.pattern.matches_host(host)) {
             host_known = true;
-            if route.pattern.path.matches(path) && route.pattern.matches_method(method) {
+            if route.matches_path(path) && route.pattern.matches_method(method) {
                 return Ok(route);
             }
         }
@@ -213,7 +219,7 @@ impl Routes {
     }
 
     fn allowed_methods(&self, host: &str, path: &str) -> BTreeSet<String> {
-        let fitting = self.0.iter().filter(|route| route.pattern.matches_host(host) && route.pattern.path.matches(path));
+        let fitting = self.0.iter().filter(|route| route.pattern.matches_host(host) && route.matches_path(path));
         fitting.filter_map(|route| route.pattern.methods.as_ref()).flatten().cloned().collect()
     }
 }
@@ -263,6 +269,25 @@ mod tests {
         assert_eq!(found(&routes, "x", "/a", "GET"), Ok("/a"));
         assert_eq!(found(&routes, "x", "/a/b", "GET"), Ok("/a/*"));
         assert_eq!(found(&routes, "x", "/b", "GET"), Ok("/*"));
+    }
+
+    #[test]
+    fn a_route_that_keeps_visitors_out_takes_every_case_of_letters() {
+        let guarded = |path| Arc::new(Route { session: SessionUse::Required, ..Route::clone(&route("", path, &[])) });
+        let routes = Routes::new(vec![guarded("/admin/*"), guarded("/Über"), route("", "/shop/*", &[]), route("", "/*", &[])]);
+
+        for (path, name) in [
+            ("/admin/x", "/admin/*"),
+            ("/ADMIN", "/admin/*"),
+            ("/Admin/X", "/admin/*"),
+            ("/%C3%BCBER", "/Über"),
+            ("/administrator", "/*"),
+            ("/ADMINISTRATOR", "/*"),
+            ("/%C3%BCber/x", "/*"),
+            ("/SHOP/x", "/*"),
+        ] {
+            assert_eq!(found(&routes, "x", path, "GET"), Ok(name), "{path}");
+        }
     }
 
     #[test]

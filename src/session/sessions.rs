@@ -12,6 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// At most this many rightly signed cookies of one request cost a store read.
 const MOST_READS: usize = 4;
@@ -190,6 +191,11 @@ impl Sessions {
     /// The cookie's `Domain`; `None`: this host only.
     pub fn cookie_domain(&self) -> Option<&str> {
         self.options.attributes.plain.domain.as_deref()
+    }
+
+    /// How long a session may lie idle.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.options.lifecycle.idle_timeout
     }
 
     /// Whether our cookie may travel on this kind of request at all: a `Secure` one does not on plain HTTP.

@@ -458,6 +458,16 @@ fn what_a_route_requires_is_read_into_types() {
 }
 
 #[test]
+fn a_route_for_users_where_nobody_can_sign_in_is_a_warning() {
+    let warned = |more: &str| titles(&format!("{more}\n{ROUTE}session = \"required\"\n"));
+
+    assert_eq!(warned(""), ["the route `/*` asks for a signed-in user, and nobody can sign in"]);
+    assert_eq!(warned("session.user_from = \"name\""), Vec::<String>::new());
+    assert_eq!(warned("[[routes]]\nupstream = \"demo\"\nmatch = { path = \"/in\" }\nlogin = true"), Vec::<String>::new());
+    assert!(!warned("[login]").iter().any(|title| title.contains("nobody can sign in")));
+}
+
+#[test]
 fn a_hidden_route_is_shown_beside_the_one_that_hides_it() {
     let seen = told(&format!("{ROUTE}\n{ROUTE}match.path = \"/a\"\n\n{ROUTE}"));
 

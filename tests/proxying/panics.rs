@@ -1,14 +1,12 @@
 //! A defect of ours: one visitor gets 500, the operator a line, everybody else an answer.
 use super::super::support::{App, Raw};
-use cloakroom::clock::{Clock, SystemClock, Timestamp};
-use cloakroom::edge::Edge;
+use cloakroom::clock::{Clock, Moment, SystemClock, Timestamp};
+use cloakroom::edge::{Edge, Policy};
 use cloakroom::inbound::Site;
 use cloakroom::proxy::guard::Deadlines;
 use cloakroom::proxy::{Limits, Proxy, Upstream};
 use cloakroom::random::{Entropy, OsEntropy};
-use cloakroom::route::{
-    Encoding, Fields, HeaderSettings, Overflow, Pattern, Route, Routes, SessionUse, Timeouts, Unauthenticated, WhenDown, Write,
-};
+use cloakroom::route::Routes;
 use cloakroom::secret::Secret;
 use cloakroom::server::{Listen, Server};
 use cloakroom::session::Sessions;
@@ -40,6 +38,10 @@ impl Clock for FusedClock {
     fn now(&self) -> Timestamp {
         self.0.burns();
         SystemClock.now()
+    }
+
+    fn moment(&self) -> Moment {
+        SystemClock.moment()
     }
 }
 
@@ -95,30 +97,12 @@ fn options() -> Options {
     }
 }
 
-fn route() -> Arc<Route> {
-    Arc::new(Route {
-        name: "/*".into(),
-        pattern: Pattern::default(),
-        session: SessionUse::Optional,
-        unauthenticated: Unauthenticated::default(),
-        upstream: "app".into(),
-        write: Write::All,
-        login: false,
-        touch: true,
-        origins: vec![],
-        strip_prefix: None,
-        preserve_host: true,
-        timeout: Timeouts { connect: MINUTE, read: MINUTE, idle_websocket: MINUTE },
-        max_body: None,
-        when_down: WhenDown::Unavailable,
-        headers: HeaderSettings {
-            fields: Fields::All,
-            encoding: Encoding::Percent,
-            max_bytes: 8192,
-            overflow: Overflow::Drop,
-            set: vec![],
-        },
-    })
+fn policy() -> Policy {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "[upstreams.app]\nservers = [\"127.0.0.1:1\"]\n[[routes]]\nupstream = \"app\"\nwrite = \"all\"")
+        .expect("written");
+    let Ok((config, _)) = cloakroom::config::load(file.path(), &|_| None) else { panic!("a sound file") };
+    Policy { routes: Routes::new(config.routes), ..Policy::default() }
 }
 
 /// A whole server in this process, on this thread.
@@ -127,7 +111,7 @@ fn serve(app: &App, clock: &Arc<Fuse>, entropy: &Arc<Fuse>) -> std::net::SocketA
     let (clock, entropy) = (Arc::new(FusedClock(clock.clone())), Arc::new(FusedEntropy(entropy.clone())));
     let sessions = Arc::new(Sessions::new(Arc::new(MemoryStore::default()), keyring, options(), clock, entropy));
     let site = Site { uri_bytes: 1 << 14, ..Site::default() };
-    let edge = Edge::new(sessions, site, Routes::new(vec![route()]), [].into(), vec![]);
+    let edge = Edge::new(sessions, site, policy());
     let server = vec![(app.addr().ip().to_string(), app.addr().port())];
     let upstream = Arc::new(Upstream::new("app".into(), false, server, 1));
     let proxy = Proxy::new(edge, vec![upstream], Limits { head_bytes: 1 << 16, head_fields: 100, idle: MINUTE }, true);

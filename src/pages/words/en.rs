@@ -1,6 +1,6 @@
 //! English.
 
-use super::{Devices, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
+use super::{Devices, JUST_NOW, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
 use std::time::Duration;
 
 /// English.
@@ -63,7 +63,7 @@ pub const WORDS: Words = Words {
             (None, Some(system)) => format!("A browser on {system}"),
             (None, None) => "An unknown device".to_owned(),
         },
-        signed_in: |ago| format!("signed in {} ago", length(ago)),
+        signed_in: |ago| if ago < JUST_NOW { "signed in just now".to_owned() } else { format!("signed in {} ago", length(ago)) },
         active: |ago| format!("active {} ago", length(ago)),
         active_now: "active now",
         end: "Sign out",
@@ -149,6 +149,13 @@ pub const WORDS: Words = Words {
             lines: &[
                 "We could not reach the place where your session is kept, so we will keep trying to end it there.",
                 "This browser has forgotten it already.",
+            ],
+        },
+        end_unconfirmed: Text {
+            title: "Not confirmed yet",
+            lines: &[
+                "We could not reach the place where your sessions are kept, so we cannot say yet whether the other devices are signed out.",
+                "We will keep trying to sign them out.",
             ],
         },
         upstream_unreachable: Text {
