@@ -31,7 +31,7 @@ use crate::route::Route;
 use notes::Notes;
 use reader::Section;
 use report::Problem;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,8 +54,6 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// `[log]`.
     pub log: Log,
-    /// The headers that any `headers.set` writes, in lower case: clients may send none of them on any route.
-    pub reserved: BTreeSet<String>,
 }
 
 impl Config {
@@ -108,9 +106,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     require::warn_if_nobody_signs_in(notes, &routes, login.is_some() || session.user_from.is_some());
     let log = log::read(root.section("log", "`[log]`"));
     root.finish();
-    let in_routes = routes.iter().flat_map(|route| route.headers.set.iter());
-    let reserved = headers.set.iter().chain(in_routes).map(|(name, _)| name.to_ascii_lowercase()).collect();
-    Config { server, admin, store, session, login, upstreams, routes, log, reserved }
+    Config { server, admin, store, session, login, upstreams, routes, log }
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> Report {
