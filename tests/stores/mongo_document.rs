@@ -178,7 +178,7 @@ async fn lone_surrogates_and_integral_numbers_become_what_bson_can_hold() {
     assert_eq!(found.data.to_json(), "{\"s\":\"a\u{fffd}\",\"\u{fffd}\":1,\"$set\":{\"a.b\":100},\"\":2}");
 }
 
-async fn until_answered<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> Result<T, StoreError> {
+async fn until_answered<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     loop {
         match ask().await {
@@ -196,8 +196,8 @@ async fn what_mongodb_cannot_hold_is_too_large() {
         let huge = Arc::new(changed(&first, "huge", &format!("\"{}\"", "x".repeat(17 << 20))));
 
         // On a busy machine so much data takes longer than the driver waits for its heartbeat: an outage, after which it is tried again.
-        let created = until_answered(|| store.create(&key("other"), huge.clone())).await;
-        let updated = until_answered(|| store.update(&key("k"), &version, huge.clone(), NOW)).await;
+        let created = until_answered(async || store.create(&key("other"), huge.clone()).await).await;
+        let updated = until_answered(async || store.update(&key("k"), &version, huge.clone(), NOW).await).await;
 
         assert!(matches!((&created, &updated), (Err(StoreError::TooLarge), Err(StoreError::TooLarge))), "{created:?} {updated:?}");
         assert_eq!(loaded(&store, "k").await.0, first);
