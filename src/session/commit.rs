@@ -23,7 +23,7 @@ type Committed = Result<Outcome, Arc<StoreError>>;
 
 /// What became of a new record.
 pub(super) enum Created {
-    Stands(SessionId, SessionKey, Record),
+    Stands(SessionId, SessionKey, Arc<Record>),
     /// All of the user's sessions were ended while it was made, so it was taken back.
     Revoked,
 }
@@ -234,13 +234,17 @@ impl Sessions {
     /// session that it continues began: an end of all may have looked before the record was there.
     pub(super) async fn create(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Result<Created, Arc<StoreError>> {
         record = self.stamped(record, at, now);
-        let Some(user) = record.user.clone() else { return self.insert(record, now).await.map(|(id, key, r)| Created::Stands(id, key, r)) };
+        let Some(user) = record.user.clone() else {
+            let record = Arc::new(record);
+            return self.insert(record.clone(), now).await.map(|(id, key)| Created::Stands(id, key, record));
+        };
         let epoch = match record.epoch {
             Some(epoch) => epoch,
             None => self.store.epoch(&user).await.map_err(Arc::new)?,
         };
         record.epoch = Some(epoch);
-        let (id, key, record) = self.insert(record, now).await?;
+        let record = Arc::new(record);
+        let (id, key) = self.insert(record.clone(), now).await?;
         match self.store.epoch(&user).await {
             Ok(current) if current <= epoch => Ok(Created::Stands(id, key, record)),
             Ok(_) => {
@@ -254,18 +258,17 @@ impl Sessions {
         }
     }
 
-    async fn insert(&self, record: Record, now: Timestamp) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
-        let shared = Arc::new(record.clone());
+    async fn insert(&self, record: Arc<Record>, now: Timestamp) -> Result<(SessionId, SessionKey), Arc<StoreError>> {
         loop {
             let id = SessionId::generate(self.entropy.as_ref());
             let key = SessionKey::of(&id, self.options.id_hash);
-            match self.store.create(&key, shared.clone()).await {
-                Ok(()) => return Ok((id, key, record)),
+            match self.store.create(&key, record.clone()).await {
+                Ok(()) => return Ok((id, key)),
                 Err(StoreError::Taken) => {}
                 Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
                     let found = self.store.load(&key, now).await;
                     if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
-                        return Ok((id, key, record));
+                        return Ok((id, key));
                     }
                     self.discard(&key).await;
                     return Err(Arc::new(error));
@@ -351,6 +354,7 @@ impl Sessions {
     /// Sets the user of a new session, the app's word or the configured field's, and how long the browser is to remember it.
     pub(super) fn sign_in(&self, record: &mut Record, changes: &Changes, now: Timestamp) {
         let (login, lifecycle) = (changes.login.as_deref(), &self.options.lifecycle);
+        record.epoch = changes.epoch.filter(|_| login.is_some());
         match changes.remember.filter(|_| login.is_some() && record.max_age.is_none()) {
             Some(true) => record.max_age = lifecycle.max_age.or(lifecycle.idle_timeout),
             Some(false) => record.cookie.original_max_age = None,

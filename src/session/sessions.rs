@@ -286,9 +286,9 @@ impl Sessions {
         };
         // Asked again: the end may have come while the read was under way.
         if let Found::Live(record, _) = &found
-            && (self.ended.covers(key, record.handle.as_ref()) || self.ended.covers_user(self.user_of(record).as_deref(), record))
+            && let Some(why) = self.ended_here(key, record)
         {
-            return Ok(Err(Lapse::Ended));
+            return Ok(Err(why));
         }
         let lifecycle = &self.options.lifecycle;
         Ok(match found {
@@ -297,6 +297,16 @@ impl Sessions {
             Found::Expired(record) => Err(lifecycle.lapse(&record, now)),
             Found::Absent => Err(Lapse::Unknown),
         })
+    }
+
+    /// Asked of every session that is read, so it costs one atomic load nearly always.
+    fn ended_here(&self, key: &SessionKey, record: &Record) -> Option<Lapse> {
+        match () {
+            () if self.ended.is_empty() => None,
+            () if self.ended.covers(key, record.handle.as_ref()) => Some(Lapse::Ended),
+            () if self.ended.covers_user(self.user_of(record).as_deref(), record) => Some(Lapse::Revoked),
+            () => None,
+        }
     }
 
     /// Whether this session was ended here and the store has not confirmed it yet.

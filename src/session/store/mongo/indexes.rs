@@ -41,7 +41,7 @@ async fn ensure(sessions: &Collection<RawDocumentBuf>) -> mongodb::error::Result
         _ => make(sessions, doc! { "key": { "expires": 1 }, "name": "expires_1", "background": true, "expireAfterSeconds": 0 }).await?,
     }
     let has_user = doc! { "userId": { "$exists": true } };
-    make(sessions, doc! { "key": { "userId": 1, "expires": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await?;
+    make(sessions, doc! { "key": { "userId": 1, "handle": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await?;
     let has_handle = doc! { "handle": { "$exists": true } };
     make(sessions, doc! { "key": { "handle": 1 }, "name": "cloakroom_handle", "partialFilterExpression": has_handle }).await?;
     make(&epochs::beside(sessions), doc! { "key": { "expires": 1 }, "name": "expires_1", "expireAfterSeconds": 0 }).await
