@@ -5,7 +5,9 @@ const CACHED: bool = true;
 
 #[path = "sessions"]
 mod sessions {
+    #[allow(dead_code)] // the tests over a bare store use the rest
     mod bench;
+    #[allow(dead_code)] // the same
     mod tap;
 
     mod devices;
