@@ -44,7 +44,7 @@ pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8
     if let Err(error) = check_roots(env) {
         return failed(error.as_ref());
     }
-    telemetry::start(config.log.level, config.log.format);
+    let _logging = telemetry::start(config.log.level, config.log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),

@@ -76,7 +76,7 @@ impl Sessions {
             return Some(Outcome::quiet(Event::Resumed));
         }
         let now = self.now();
-        if self.is_refresh_due(session, at, now) {
+        if self.is_refresh_due(session, at.touch, now) {
             return None;
         }
         let touched = at.touch && self.touch_later(session, at);
@@ -85,9 +85,9 @@ impl Sessions {
 
     /// Whether a session that nobody changed is to be written in full, with a cookie that lasts as long. Never on a route that does not
     /// keep sessions alive.
-    fn is_refresh_due(&self, session: &Session, at: &Circumstances, now: Timestamp) -> bool {
+    pub(super) fn is_refresh_due(&self, session: &Session, touch: bool, now: Timestamp) -> bool {
         let lifecycle = &self.options.lifecycle;
-        at.touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
+        touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
     }
 
     /// A use without a full write. Signing a cookie anew needs none.
@@ -200,7 +200,7 @@ impl Sessions {
     ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
         let Some(id) = &session.id else { return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))) };
         let modified = record.data != session.record.data || record.max_age != session.record.max_age;
-        if !modified && !self.is_refresh_due(session, at, now) {
+        if !modified && !self.is_refresh_due(session, at.touch, now) {
             // A patch that changed nothing is a plain use.
             return Ok(Ok(self.plain_use(session, at, now).await));
         }

@@ -98,7 +98,7 @@ fn serve(app: &App, clock: &Arc<Fuse>, entropy: &Arc<Fuse>) -> std::net::SocketA
 async fn a_panic_of_ours_answers_500_writes_its_line_and_harms_nobody_else() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt().event_format(cloakroom::telemetry::Json).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let (app, clock, entropy) = (App::start().await, Arc::new(Fuse::default()), Arc::new(Fuse::default()));
     let address = serve(&app, &clock, &entropy);
