@@ -15,7 +15,7 @@ use crate::session::record::Client;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
 use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Everything that is decided about requests, prepared at start.
@@ -30,7 +30,6 @@ pub struct Edge {
     /// Where visitors sign in; `None` without `[login]`.
     desk: Option<Desk>,
     policy: Policy,
-    dressers: HashMap<String, Dresser>,
 }
 
 /// What the configuration says about who gets where.
@@ -79,6 +78,12 @@ pub struct Departure {
     pub event: Event,
 }
 
+impl Departure {
+    fn untouched(event: Event) -> Self {
+        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event }
+    }
+}
+
 /// The app's answer is discarded, and this takes its place.
 pub struct Refused {
     pub rejection: Rejection,
@@ -90,9 +95,9 @@ pub struct Refused {
 impl Edge {
     /// Compiles routes and templates.
     pub fn new(sessions: Arc<Sessions>, site: Site, mut policy: Policy) -> Self {
-        let set_names = policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.clone()));
+        let set_names =
+            policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()));
         let reserved = Reserved::new(set_names);
-        let dressers = policy.routes.iter().map(|route| (route.name.clone(), Dresser::new(&route.headers))).collect();
         let required = policy.routes.iter().filter_map(|route| route.require.as_ref());
         policy.protected.extend(required.flat_map(|require| require.fields().map(str::to_owned)));
         let mut our_cookies: Vec<String> = ["cloakroom", "__Host-cloakroom", "__Secure-cloakroom"].map(str::to_owned).into();
@@ -101,7 +106,7 @@ impl Edge {
         }
         our_cookies.extend(own_cookie::NAMES.map(str::to_owned));
         let look = Look::plain().clone();
-        Edge { sessions, site, reserved, our_cookies, look, desk: None, policy, dressers }
+        Edge { sessions, site, reserved, our_cookies, look, desk: None, policy }
     }
 
     /// With a login of its own, in the operator's look. No app may write what a login fills by `write = "all"`.
@@ -160,11 +165,17 @@ impl Edge {
     /// Commits what the app's answer asks for. Called for every final head and for a 101, before a byte of it leaves.
     pub async fn depart(&self, visit: &mut Visit, headers: &HeaderMap) -> Result<Departure, Refused> {
         if !visit.has_session {
-            return Ok(Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event: Event::None });
+            return Ok(Departure::untouched(Event::None));
         }
         let changes = self.wishes(visit, headers);
         if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
-            return Ok(Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event: Event::None });
+            return Ok(Departure::untouched(Event::None));
+        }
+        if let Visitor::Known(session) = &visit.visitor
+            && changes.is_empty()
+            && self.sessions.is_at_rest(session, visit.route.touch)
+        {
+            return Ok(Departure { is_private: true, ..Departure::untouched(Event::Resumed) });
         }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
@@ -266,7 +277,6 @@ impl Edge {
     }
 
     fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, Rejection> {
-        let Some(dresser) = self.dressers.get(&route.name) else { return Err(Rejection::Defect) };
         let record = session.record();
         let ends = self.sessions.ends_at(session, route.touch);
         let view = View {
@@ -275,7 +285,7 @@ impl Edge {
             data: &record.data,
             expires_in: ends.map(|at| at.since(self.sessions.now()).as_secs()),
         };
-        dresser.dress(&view).map_err(|too_large| {
+        Dresser::new(&route.headers).dress(&view).map_err(|too_large| {
             tracing::warn!(route = route.name, handle = session.handle().as_str(), %too_large, "a session does not fit into the app's headers");
             Rejection::HeadersTooLarge
         })

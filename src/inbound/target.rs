@@ -23,7 +23,7 @@ impl Target {
     /// Reads a target as it came over the wire. `*` is for OPTIONS only.
     pub fn parse(raw: &[u8], host: &Host, is_options: bool, policy: PathPolicy) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(raw).map_err(|_| Malformed::Target)?;
-        if !text.bytes().all(|b| matches!(b, 0x21..=0x7e)) || text.contains('#') {
+        if !text.bytes().all(|b| matches!(b, 0x21..=0x7e) && b != b'#') {
             return Err(Malformed::Target);
         }
         if text == "*" && is_options {
@@ -35,6 +35,7 @@ impl Target {
             None => (local, None),
         };
         let path = match policy {
+            _ if is_plain(path) => path.to_owned(),
             PathPolicy::Strict => unescaped(strict(path)?)?,
             PathPolicy::Normalize => strict(&normalized(path)?)?.to_owned(),
         };
@@ -50,6 +51,16 @@ impl Target {
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
+}
+
+/// Whether there is one reading only, whatever the policy: no escape, no empty or dotted segment, no parameter. Most paths are like this.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let plain = !matches!((before, byte), (_, b'%' | b'\\' | b';') | (b'/', b'/' | b'.'));
+        before = byte;
+        plain
+    })
 }
 
 /// The local part of `http://host/path`; the host must be the request's own.

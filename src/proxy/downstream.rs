@@ -5,7 +5,7 @@ use crate::edge::{Departure, Edge};
 use crate::endpoint::LARGEST_FORM;
 use crate::header::names::Reserved;
 use crate::header::{cookie, response, strip};
-use crate::inbound::{self, Asker, Inbound, Malformed};
+use crate::inbound::{self, Asker, Inbound, Malformed, address_text};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::telemetry::AccessLine;
@@ -24,11 +24,8 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 /// A client that takes no bytes for this long is gone.
 const WRITE: Duration = Duration::from_secs(60);
 
-/// Sets what Pingora leaves unlimited.
-pub fn set_timeouts(session: &mut Session, idle: Duration) {
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(idle.as_secs().max(1)));
-    }
+/// Sets what Pingora leaves unlimited. Idle connections are [`super::guard`]'s.
+pub fn set_timeouts(session: &mut Session) {
     session.set_write_timeout(Some(WRITE));
     // RFC 9110 section 15.2: HTTP/1.0 knows no interim answers.
     let is_old = session.req_header().version == Version::HTTP_10;
@@ -99,7 +96,7 @@ pub fn set_cookies(request: &mut RequestHeader, ours: &[String]) -> Result<()> {
         return Ok(());
     }
     match cookie::without(request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), ours) {
-        Some(rest) => request.insert_header(COOKIE, rest),
+        Some(rest) => request.insert_header("Cookie", rest),
         None => {
             request.remove_header(&COOKIE);
             Ok(())
@@ -228,7 +225,7 @@ impl Exchange {
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
         let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
         let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
-        let client = inbound.map(|inbound| inbound.client.address.to_string());
+        let client = inbound.map(|inbound| address_text(inbound.client.address));
         AccessLine {
             method: inbound.map_or("-", |inbound| inbound.method.as_str()),
             host: inbound.map_or("-", |inbound| inbound.host.name()),

@@ -80,7 +80,7 @@ impl fmt::Debug for SessionKey {
 }
 
 /// The session's public name: 128 bits as 32 hex digits. Apps log it and key their own data by it; it opens nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle(String);
 
 impl Handle {
@@ -112,12 +112,9 @@ impl Handle {
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    // Digits are always UTF-8.
+    String::from_utf8(digits.collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ fn sessions() -> Arc<Sessions> {
         unset: Unset::Keep,
         user_from: None,
         keep_at_login: Keep::All,
+        max_per_user: None,
         max_bytes: 65_536,
     };
     let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
@@ -124,7 +125,8 @@ fn decide(bencher: Bencher) {
 #[divan::bench]
 fn dress(bencher: Bencher) {
     let data = Data::parse(DATA).expect("JSON");
-    let dresser = Dresser::new(&settings());
+    let settings = settings();
+    let dresser = Dresser::new(&settings);
 
     bencher.bench(|| {
         dresser.dress(&View { handle: "4513ce30fce66daa01a321c06d0e7ba7", user: Some("admin"), data: &data, expires_in: Some(60) })

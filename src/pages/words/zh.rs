@@ -10,7 +10,7 @@ pub const WORDS: Words = Words {
     try_again: "重试",
     request: "请求",
     sign_in: "登录",
-    log_out: "退出登录",
+    sign_out: "退出登录",
     sign_in_as_another: "换个账号登录",
     signed_in_as: |user| format!("您当前以 {user} 的身份登录。"),
     length,
