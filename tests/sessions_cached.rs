@@ -3,6 +3,7 @@
 /// Read by the tests that both binaries share.
 const CACHED: bool = true;
 
+#[allow(dead_code)] // the modules that are left out use the rest
 #[path = "sessions"]
 mod sessions {
     mod bench;
