@@ -10,6 +10,7 @@ pub mod edge;
 pub mod endpoint;
 pub mod header;
 pub mod inbound;
+pub mod mongo;
 pub mod pages;
 pub mod proxy;
 pub mod random;

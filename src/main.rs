@@ -1,7 +1,7 @@
 //! Arguments in, exit code out.
 
 use clap::Parser as _;
-use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, healthcheck, run, secret};
+use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, explain, healthcheck, run, secret, user};
 use cloakroom::random::OsEntropy;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -18,8 +18,15 @@ fn main() -> ExitCode {
     let code = match cli.chosen() {
         Command::Run => Ok(run::run(&path, &env, color)),
         Command::Check => check::check(&path, &env, check::Output { out: &mut out, err: &mut err, color }),
+        Command::Explain(question) => explain::explain(&path, &env, &question, check::Output { out: &mut out, err: &mut err, color }),
         Command::Secret => secret::print(&OsEntropy, &mut out).map(|()| FINE),
         Command::Demo(options) => Ok(demo::demo(options.listen)),
+        Command::User(command) => {
+            let is_person = std::io::stdin().is_terminal();
+            let mut lines = std::io::stdin().lock();
+            let input = (!is_person).then_some(&mut lines as &mut dyn std::io::BufRead);
+            user::user(&command, &path, &env, user::Desk { input, out: &mut out, err: &mut err, color })
+        }
         Command::Healthcheck => Ok(healthcheck::healthcheck(&path, &env)),
     };
     ExitCode::from(code.unwrap_or(FAILED))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms from the bottom up. A file may import from its own layer and from those below.
 const LAYERS: [&[&str]; 7] = [
-    &["clock", "random", "secret"],
+    &["clock", "random", "secret", "mongo"],
     &["session", "route", "inbound", "rejection", "reply", "telemetry", "pages"],
     &["auth", "header"],
     &["endpoint", "access"],
@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 7] = [
 /// Crates and the only places (path prefixes below `src/`) that may name them.
 const ROOMS: [(&str, &[&str]); 7] = [
     ("pingora", &["proxy/", "server/"]),
-    ("mongodb", &["session/store/mongo/"]),
+    ("mongodb", &["mongo.rs", "session/store/mongo/", "auth/mongo_users/"]),
     ("rusqlite", &["session/store/embedded/"]),
     ("toml", &["config/"]),
     ("clap", &["cli/", "main.rs"]),

@@ -8,9 +8,7 @@ use http::header::{ORIGIN, REFERER};
 /// Whether a WebSocket that carries our cookie was opened by a page of this site, or of one that the route names.
 /// Browsers send cookies with cross-site WebSockets and no preflight, so this is the only guard (RFC 6455 section 10.2).
 pub fn may_open_websocket(route: &Route, inbound: &Inbound, headers: &HeaderMap) -> bool {
-    let mut origins = headers.get_all(ORIGIN).iter();
-    let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
-    origin.to_str().is_ok_and(|origin| {
+    only(headers, ORIGIN.as_str()).is_some_and(|origin| {
         let origin = origin.to_ascii_lowercase();
         origin == inbound.origin() || route.origins.contains(&origin)
     })
@@ -29,18 +27,26 @@ pub enum PostedFrom {
 
 /// Fetch Metadata first, then `Origin`, then `Referer` (OWASP CSRF cheat sheet). One voice that says "elsewhere" is enough.
 pub fn posted_from(inbound: &Inbound, headers: &HeaderMap) -> PostedFrom {
-    if let Some(site) = headers.get("sec-fetch-site") {
-        let here = matches!(site.as_bytes(), b"same-origin" | b"none");
-        return if here && headers.get_all("sec-fetch-site").iter().count() == 1 { PostedFrom::Here } else { PostedFrom::Elsewhere };
-    }
     let own = inbound.origin();
-    if let Some(origin) = headers.get(ORIGIN) {
-        let here = origin.to_str().is_ok_and(|origin| origin.eq_ignore_ascii_case(&own));
-        return if here { PostedFrom::Here } else { PostedFrom::Elsewhere };
+    let here = if headers.contains_key("sec-fetch-site") {
+        only(headers, "sec-fetch-site").is_some_and(|site| matches!(site, "same-origin" | "none"))
+    } else if headers.contains_key(ORIGIN) {
+        only(headers, ORIGIN.as_str()).is_some_and(|origin| origin.eq_ignore_ascii_case(&own))
+    } else if headers.contains_key(REFERER) {
+        let referer = only(headers, REFERER.as_str()).map(str::to_ascii_lowercase);
+        let rest = referer.as_deref().and_then(|referer| referer.strip_prefix(&own));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    } else {
+        return PostedFrom::Unsaid;
+    };
+    if here { PostedFrom::Here } else { PostedFrom::Elsewhere }
+}
+
+/// A field that stands there once. Two answers are none.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
     }
-    if let Some(referer) = headers.get(REFERER) {
-        let rest = referer.to_str().ok().map(str::to_ascii_lowercase).and_then(|referer| referer.strip_prefix(&own).map(str::to_owned));
-        return if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) { PostedFrom::Here } else { PostedFrom::Elsewhere };
-    }
-    PostedFrom::Unsaid
 }

@@ -1,13 +1,16 @@
-//! The one question of the login: may this visitor in?
+//! The one question of a login: may this visitor in?
 
-use super::hash::{StoredHash, Strength};
-use super::source::{Source, SourceSettings};
-use super::throttle::Throttle;
+use super::hash::{Kind, StoredHash, Strength};
+use super::pool::{Full, HashPool};
+use super::source::{Entry, Source, SourceError, SourceSettings};
+use super::throttle::{Counters, Throttle, Try};
+use super::users_file::is_name;
 use super::{Answer, Attempt, Password};
+use crate::clock::Clock;
 use crate::random::Entropy;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// What a gatekeeper is built from.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,39 +26,124 @@ pub struct Settings {
 /// Checks passwords.
 pub struct Gatekeeper {
     sources: Vec<Source>,
-    /// Compared with when nobody has the name, so that it takes as long.
-    nobody: Arc<StoredHash>,
+    counters: Counters,
+    pool: HashPool,
+    strength: Strength,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 }
 
+/// Who has a name, and where.
+type Found<'a> = Option<(&'a Source, Entry)>;
+
 impl Gatekeeper {
-    /// Opens the sources.
-    pub fn open(settings: &Settings, entropy: &dyn Entropy) -> Result<Self, super::hash::HashError> {
-        let mut random = [0; 32];
-        entropy.fill(&mut random);
-        let password = Password::new(random).ok_or(super::hash::HashError::Damaged)?;
-        let nobody = Arc::new(StoredHash::make(&password, settings.strength, entropy)?);
-        Ok(Gatekeeper { sources: settings.sources.iter().map(Source::open).collect(), nobody })
+    /// Opens the sources and watches them. The users whom the receiver names were removed, disabled or changed: their sessions must end.
+    /// Call on a runtime.
+    pub async fn open(
+        settings: &Settings,
+        pool: HashPool,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<(Self, UnboundedReceiver<String>), SourceError> {
+        let (tell, ousted) = unbounded_channel();
+        let mut sources = Vec::new();
+        for source in &settings.sources {
+            sources.push(Source::open(source, &tell).await?);
+        }
+        let counters = Counters::new(settings.throttle);
+        Ok((Gatekeeper { sources, counters, pool, strength: settings.strength, clock, entropy }, ousted))
     }
 
-    /// Answers one try. The work is the same whether the name exists or not.
+    /// Answers one try. The work is the same whether the name exists or not, and one line of the log tells what came of it.
     pub async fn check(&self, attempt: Attempt<'_>) -> Answer {
-        let mut known = None;
-        for source in &self.sources {
-            known = known.or(source.find(attempt.user).await);
-        }
-        let hash = known.as_ref().map_or_else(|| self.nobody.clone(), |entry| Arc::new(entry.hash.clone()));
-        let password = attempt.password.clone();
-        let Ok(is_right) = tokio::task::spawn_blocking(move || hash.is_of(&password)).await else {
-            return Answer::Busy(Duration::from_secs(1));
+        let Attempt { user, client, known_device, .. } = attempt;
+        let admitted = match self.counters.admit(user, client, known_device, self.clock.moment()) {
+            Ok(admitted) => admitted,
+            Err(wait) => {
+                tracing::warn!(alias = self.counters.alias(user), %client, wait_ms = wait.as_millis(), "sign-in slowed down");
+                return Answer::Slow(wait);
+            }
         };
-        match known {
-            Some(entry) if is_right && !entry.disabled => Answer::Welcome(entry.account),
-            _ => Answer::Refused,
+        let found = match self.find(user).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.counters.withdrawn(admitted);
+                tracing::error!(alias = self.counters.alias(user), %client, error = &error as &dyn std::error::Error, "sign-in not possible");
+                return Answer::Unavailable;
+            }
+        };
+        let hash = found.as_ref().map_or_else(|| self.nobody(user), |(_, entry)| entry.hash.clone());
+        let password = attempt.password.clone();
+        match self.pool.run(move || hash.is_of(&password)).await {
+            Ok(is_right) => self.decide(found, is_right, admitted, attempt).await,
+            Err(Full(wait)) => {
+                self.counters.withdrawn(admitted);
+                tracing::warn!(alias = self.counters.alias(user), %client, "sign-in put off: too many at this moment");
+                Answer::Busy(wait)
+            }
         }
     }
 
     /// The session fields that a login fills: no app may write them by `write = "all"`.
     pub fn filled_fields(&self) -> BTreeSet<String> {
-        ["role", "groups", "display_name", "email"].map(str::to_owned).into()
+        self.sources.iter().flat_map(Source::fields).collect()
+    }
+
+    /// Asks every source, also when an earlier one has answered: otherwise the time would tell who is known where. The first that knows
+    /// the name decides; one before it that cannot be asked might have known it.
+    async fn find(&self, user: &str) -> Result<Found<'_>, SourceError> {
+        let mut decided = Ok(None);
+        for source in self.sources.iter().filter(|_| is_name(user)) {
+            let found = source.find(user).await;
+            if let Ok(None) = decided {
+                decided = found.map(|entry| entry.map(|entry| (source, entry)));
+            }
+        }
+        decided
+    }
+
+    async fn decide(&self, found: Found<'_>, is_right: bool, admitted: Try, attempt: Attempt<'_>) -> Answer {
+        let Attempt { user, client, password, .. } = attempt;
+        let alias = self.counters.alias(user);
+        // An unknown name is not logged: it may be a password typed into the wrong field.
+        let (name, reason) = match &found {
+            Some((source, entry)) if is_right && !entry.disabled => {
+                self.counters.succeeded(admitted);
+                source.note(entry);
+                tracing::info!(user, alias, %client, "signed in");
+                self.strengthen(source, entry, password).await;
+                return Answer::Welcome(entry.account.clone());
+            }
+            Some((_, entry)) if entry.disabled => (Some(user), "disabled"),
+            Some(_) => (Some(user), "wrong password"),
+            None => (None, "unknown user"),
+        };
+        tracing::warn!(user = name, alias, %client, reason, "sign-in refused");
+        if self.counters.failed(admitted) {
+            tracing::error!(user = name, alias, %client, "100 sign-ins in a row have failed for one name");
+        }
+        Answer::Refused
+    }
+
+    /// What a name is compared with that nobody has. Each such name costs what one of the real users does, always the same one: so the
+    /// time tells nothing, even where old and new hashes are mixed.
+    fn nobody(&self, user: &str) -> StoredHash {
+        let kinds: Vec<Arc<[Kind]>> = self.sources.iter().map(Source::kinds).collect();
+        let all = kinds.iter().map(|kinds| kinds.len()).sum::<usize>().max(1);
+        let chosen = usize::try_from(self.counters.number(user) % all as u64).unwrap_or_default();
+        let kind = kinds.iter().flat_map(|kinds| kinds.iter()).nth(chosen).copied();
+        StoredHash::nobodys(kind.unwrap_or_else(|| self.strength.into()), self.entropy.as_ref())
+    }
+
+    /// Replaces a hash that is weaker than those made today, where the source wants that. The visitor is let in whatever comes of it.
+    async fn strengthen(&self, source: &Source, entry: &Entry, password: &Password) {
+        if !source.wants_rehash() || !entry.hash.is_weaker_than(self.strength) {
+            return;
+        }
+        let (password, strength, entropy) = (password.clone(), self.strength, self.entropy.clone());
+        let made = self.pool.run(move || StoredHash::make(&password, strength, entropy.as_ref())).await;
+        if let Ok(Ok(hash)) = made {
+            source.replace_hash(entry, &hash).await;
+        }
     }
 }

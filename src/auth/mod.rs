@@ -2,15 +2,20 @@
 //!
 //! A new kind of source is one file here and one variant of [`source::Source`].
 
+pub mod choice;
 pub mod gatekeeper;
 pub mod hash;
+pub mod mongo_users;
 pub mod password;
+pub mod pool;
 pub mod source;
 pub mod throttle;
 pub mod users_file;
 
 pub use gatekeeper::{Gatekeeper, Settings};
+pub use mongo_users::MongoUsersSettings;
 pub use password::Password;
+pub use pool::HashPool;
 pub use source::SourceSettings;
 pub use throttle::{Rate, Throttle};
 

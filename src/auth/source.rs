@@ -1,20 +1,26 @@
-//! Where users are kept. The first source that knows a name decides.
+//! Where users are kept: one variant per kind.
 
 use super::Account;
-use super::hash::StoredHash;
-use super::users_file::UsersFile;
+use super::hash::{Kind, StoredHash};
+use super::mongo_users::{MongoUsers, MongoUsersError, MongoUsersSettings};
+use super::users_file::{self, ReadError, UsersFile};
 use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Which users there are, as configured.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceSettings {
-    /// A `users.toml`, or any other name: lines of `.htpasswd`.
+    /// A `users.toml`; with any other name the lines of an `.htpasswd`.
     File(PathBuf),
+    /// A collection in MongoDB.
+    Mongo(Box<MongoUsersSettings>),
 }
 
 /// An opened source.
 pub(super) enum Source {
-    File(UsersFile),
+    File(Arc<UsersFile>),
+    Mongo(Arc<MongoUsers>),
 }
 
 /// What a source knows of a name.
@@ -28,17 +34,74 @@ pub struct Entry {
     pub disabled: bool,
 }
 
+/// Why users cannot be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    File(#[from] ReadError),
+    #[error(transparent)]
+    Mongo(#[from] MongoUsersError),
+}
+
 impl Source {
-    pub(super) fn open(settings: &SourceSettings) -> Self {
+    /// Opens and watches it; `tell` gets the names of users whose sessions must end.
+    pub(super) async fn open(settings: &SourceSettings, tell: &UnboundedSender<String>) -> Result<Self, SourceError> {
         match settings {
-            SourceSettings::File(path) => Source::File(UsersFile::open(path)),
+            SourceSettings::File(path) => {
+                let file = Arc::new(UsersFile::open(path)?);
+                file.keep_fresh(tell.clone());
+                Ok(Source::File(file))
+            }
+            SourceSettings::Mongo(settings) => Ok(Source::Mongo(MongoUsers::open(settings, tell.clone()).await?)),
         }
     }
 
     /// Looks a name up; `None` if this source does not know it.
-    pub(super) async fn find(&self, user: &str) -> Option<Entry> {
+    pub(super) async fn find(&self, user: &str) -> Result<Option<Entry>, SourceError> {
         match self {
-            Source::File(file) => file.find(user),
+            Source::File(file) => Ok(file.find(user)),
+            Source::Mongo(users) => Ok(users.find(user).await?),
+        }
+    }
+
+    /// What it costs to check the users here, one item for each of them or of a sample.
+    pub(super) fn kinds(&self) -> Arc<[Kind]> {
+        match self {
+            Source::File(file) => file.kinds(),
+            Source::Mongo(users) => users.kinds(),
+        }
+    }
+
+    /// The session fields that its users bring.
+    pub(super) fn fields(&self) -> Vec<String> {
+        match self {
+            Source::File(_) => users_file::FIELDS.map(str::to_owned).to_vec(),
+            Source::Mongo(users) => users.settings().fields.keys().cloned().collect(),
+        }
+    }
+
+    /// The user has signed in.
+    pub(super) fn note(&self, entry: &Entry) {
+        match self {
+            // All users of a file are watched.
+            Source::File(_) => {}
+            Source::Mongo(users) => users.note(entry),
+        }
+    }
+
+    /// Whether weak hashes are to be replaced at sign-in.
+    pub(super) fn wants_rehash(&self) -> bool {
+        match self {
+            Source::File(_) => false,
+            Source::Mongo(users) => users.settings().rehash,
+        }
+    }
+
+    /// Replaces the hash of an entry if it is still the one that was read.
+    pub(super) async fn replace_hash(&self, entry: &Entry, hash: &StoredHash) {
+        match self {
+            Source::File(_) => {}
+            Source::Mongo(users) => users.replace_hash(entry, hash).await,
         }
     }
 }

@@ -3,9 +3,13 @@
 pub mod assemble;
 pub mod check;
 pub mod demo;
+pub mod desk;
+pub mod explain;
+pub mod gate;
 pub mod healthcheck;
 pub mod run;
 pub mod secret;
+pub mod user;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -23,6 +27,7 @@ const CHECK_EXAMPLE: &str =
     "Example:\n  cloakroom check --config proxy.toml && systemctl reload cloakroom\n\nExits with 0 if the file is fine, else with 2.";
 const SECRET_EXAMPLE: &str =
     "Example:\n  SESSION_SECRET=$(cloakroom secret) cloakroom run\n\nwith secrets = [\"env:SESSION_SECRET\"] in `[session]`.";
+const EXPLAIN_EXAMPLE: &str = "Example:\n  cloakroom explain GET https://app.example.com/admin --user ada --session-data '{\"role\":\"admin\"}'\n\nAsks no store and no app.";
 const DEMO_EXAMPLE: &str = "Example:\n  cloakroom demo --listen 127.0.0.1:3000";
 const HEALTH_EXAMPLE: &str =
     "Example:\n  HEALTHCHECK CMD [\"cloakroom\", \"healthcheck\"]\n\nExits with 0 if the proxy answers, else with 1.";
@@ -61,15 +66,38 @@ pub enum Command {
     /// Tell every problem of the configuration at once
     #[command(after_help = CHECK_EXAMPLE)]
     Check,
+    /// Tell which route a request meets, and what the app would get
+    #[command(after_help = EXPLAIN_EXAMPLE)]
+    Explain(Explain),
     /// Print a fresh secret
     #[command(after_help = SECRET_EXAMPLE)]
     Secret,
     /// Serve only the built-in demo app
     #[command(after_help = DEMO_EXAMPLE)]
     Demo(Demo),
+    /// Add, list and remove the users who may sign in
+    #[command(after_help = user::EXAMPLE)]
+    User(user::User),
     /// Ask a running proxy whether it is alive
     #[command(after_help = HEALTH_EXAMPLE)]
     Healthcheck,
+}
+
+/// `cloakroom explain`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Explain {
+    /// The request's method
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// What it asks for: a URL, or a path of this site
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Who is signed in [default: nobody]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// What the session holds
+    #[arg(long, value_name = "JSON")]
+    pub session_data: Option<String>,
 }
 
 /// `cloakroom demo`.
@@ -89,19 +117,24 @@ mod tests {
         Cli::try_parse_from(line.split(' ')).unwrap()
     }
 
+    fn without_example(grammar: &mut clap::Command) -> Vec<String> {
+        let commands = grammar.get_subcommands_mut().filter(|command| command.get_name() != "help");
+        let without = commands.flat_map(|command| {
+            let is_without = !command.render_help().to_string().contains("Example:\n  ");
+            let own = is_without.then(|| command.get_name().to_owned());
+            own.into_iter().chain(without_example(command))
+        });
+        without.collect()
+    }
+
     #[test]
     fn the_grammar_is_consistent_and_each_help_has_an_example() {
         let mut grammar = Cli::command();
         grammar.build();
         grammar.clone().debug_assert();
 
-        let mut without = grammar.get_subcommands_mut().filter(|command| command.get_name() != "help").filter_map(|command| {
-            let help = command.render_help().to_string();
-            (!help.contains("Example:\n  ")).then(|| command.get_name().to_owned())
-        });
-
-        assert_eq!(without.next(), None);
-        assert_eq!(Cli::command().get_subcommands().count(), 5);
+        assert_eq!(without_example(&mut grammar), Vec::<String>::new());
+        assert_eq!(Cli::command().get_subcommands().count(), 7);
     }
 
     #[test]

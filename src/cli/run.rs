@@ -1,6 +1,6 @@
 //! `cloakroom run`: from a checked configuration to a serving process, and out again.
 
-use super::{FAILED, FINE, WRONG, assemble};
+use super::{FAILED, FINE, WRONG, assemble, desk};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, DEMO, Mongo, StoreKind};
 use crate::demo;
@@ -41,7 +41,10 @@ pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8
             return WRONG;
         }
     };
-    telemetry::start(config.log.level, config.log.format);
+    if let Err(error) = check_roots(env) {
+        return failed(error.as_ref());
+    }
+    let _logging = telemetry::start(config.log.level, config.log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -53,6 +56,17 @@ pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8
     // Connections to apps and stores end with the process; nothing is waited for that the drain has not waited for.
     runtime.shutdown_timeout(Duration::from_millis(200));
     code
+}
+
+/// The library that loads root certificates from these places panics if it cannot read them.
+fn check_roots(env: &dyn Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    let said = |name: &'static str| env(name).map(|path| (name, path));
+    let file = said("SSL_CERT_FILE").map(|(name, path)| (name, std::fs::read(&path).map(drop), path));
+    let dir = said("SSL_CERT_DIR").map(|(name, path)| (name, std::fs::read_dir(&path).map(drop), path));
+    for (name, readable, path) in file.into_iter().chain(dir) {
+        readable.map_err(|error| format!("could not read ${name}, which is \"{path}\": {error}"))?;
+    }
+    Ok(())
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> u8 {
@@ -70,6 +84,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let keyring = Keyring::new(&secrets).ok_or("there is no secret to sign cookies with")?;
     let sessions = Arc::new(Sessions::new(store, keyring, assemble::options(&config), Arc::new(SystemClock), Arc::new(OsEntropy)));
     let edge = assemble::edge(&config, sessions.clone());
+    let edge = match &config.login {
+        Some(login) => edge.with_login(desk::open(login, &sessions).await?, desk::look(&login.page)),
+        None => edge,
+    };
     let upstreams = upstreams(&config).await?;
     for upstream in &upstreams {
         tokio::spawn(upstream.clone().keep_resolved());
@@ -117,6 +135,7 @@ fn announce(config: &Config, server: &Server, sessions: &Sessions, cache: &str) 
         let session = match route.session {
             crate::route::SessionUse::Off => ", no session",
             crate::route::SessionUse::Optional => "",
+            crate::route::SessionUse::Required if route.require.is_some() => ", signed-in visitors who have what it requires",
             crate::route::SessionUse::Required => ", signed-in visitors only",
         };
         text.push_str(&format!("  route {} -> {}{session}\n", route.name, route.upstream));
@@ -163,7 +182,7 @@ fn human(length: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
+pub(super) async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
     let mut secrets = config.session.secrets.clone();
     let limits = EmbeddedLimits { read: config.store.read_timeout, write: config.store.write_timeout };
     let store: Arc<dyn SessionStore> = match &config.store.kind {

@@ -98,12 +98,26 @@ impl Secure {
 pub(super) struct Site {
     https: bool,
     behind_trusted: bool,
+    /// Lower case, if `public_url` names one.
+    host: Option<String>,
 }
 
 impl Site {
     pub(super) fn of(server: &Server) -> Self {
         let https = server.public_url.as_ref().is_some_and(|url| url.https);
-        Site { https, behind_trusted: !server.trusted_proxies.is_empty() }
+        let host = server.public_url.as_ref().map(|url| url.host.clone());
+        Site { https, behind_trusted: !server.trusted_proxies.is_empty(), host }
+    }
+
+    /// Whether some request may be secure.
+    fn may_be_secure(&self) -> bool {
+        self.https || self.behind_trusted
+    }
+
+    /// Whether a cookie for this domain reaches the site (RFC 6265, 5.1.3).
+    fn is_below(&self, domain: &str) -> bool {
+        let Some(host) = &self.host else { return true };
+        host == domain || host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
     }
 }
 
@@ -133,21 +147,42 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site) -> (Cookie, Option
     if let Some(name) = &name {
         check_prefix(notes, name, &cookie, site);
     }
-    if let Some(at) = same_site.filter(|v| v.value == SameSite::None && cookie.secure == Secure::No) {
-        let problem = Problem::error("`same_site = \"none\"` needs a secure cookie").at(&at.span, "browsers drop this cookie");
-        notes.add(problem.help("remove secure = false"));
+    if let Some(at) = same_site.filter(|v| v.value == SameSite::None) {
+        needs_secure(notes, "`same_site = \"none\"`", &at.span, &cookie, site);
     }
-    if let Some(at) = partitioned.filter(|_| cookie.secure == Secure::No) {
-        let problem = Problem::error("`partitioned` needs a secure cookie").at(&at.span, "browsers drop this cookie");
-        notes.add(problem.help("remove secure = false"));
+    if let Some(at) = partitioned {
+        needs_secure(notes, "`partitioned`", &at.span, &cookie, site);
     }
-    if let Some(at) = secure.filter(|v| v.value == Secure::Yes && !site.https && !site.behind_trusted) {
+    if let Some(at) = secure.filter(|v| v.value == Secure::Yes && !site.may_be_secure()) {
         let problem =
             Problem::warning("`secure = true`, but nothing says that the site is served over TLS").at(&at.span, "no visitor gets a cookie");
-        notes.add(problem.help("set `server.public_url` to the https URL of the site, or name your TLS proxy in `server.trusted_proxies`"));
+        notes.add(problem.help(SERVE_OVER_TLS));
+    }
+    if let Some(at) = domain.filter(|domain| !site.is_below(&domain.value)) {
+        let problem = Problem::error(format!("`domain` cannot be `{}` for this site", shown(&at.value)));
+        let help = format!("name the host of `server.public_url` or a domain above it: `{}`", site.host.as_deref().unwrap_or_default());
+        notes.add(problem.at(&at.span, "browsers drop this cookie").help(help));
+    }
+    if let Some(at) = path.filter(|path| path.value != "/") {
+        let problem = Problem::warning("browsers do not send this cookie to pages under `/.cloakroom/`").at(&at.span, "not the whole site");
+        notes.add(problem.help("a logout there cannot end the session: let the app answer `X-Session-End: this`, or use path = \"/\""));
     }
     section.finish();
     (cookie, max_age)
+}
+
+const SERVE_OVER_TLS: &str = "set `server.public_url` to the https URL of the site, or name your TLS proxy in `server.trusted_proxies`";
+
+/// `SameSite=None` and `Partitioned` without `Secure` make browsers drop a cookie (RFC 6265bis, 5.7; CHIPS).
+fn needs_secure(notes: &Notes<'_>, what: &str, span: &std::ops::Range<usize>, cookie: &Cookie, site: &Site) {
+    let title = format!("{what} needs a secure cookie");
+    match cookie.secure {
+        Secure::No => notes.add(Problem::error(title).at(span, "browsers drop this cookie").help("remove secure = false")),
+        Secure::Auto if !site.may_be_secure() => {
+            notes.add(Problem::warning(title).at(span, "browsers drop this cookie over plain HTTP").help(SERVE_OVER_TLS));
+        }
+        Secure::Auto | Secure::Yes => {}
+    }
 }
 
 const SAME_SITES: [(&str, SameSite); 5] =

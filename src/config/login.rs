@@ -1,13 +1,19 @@
 //! `[login]`: who may sign in on our own pages, and how those look.
 
+use super::login_mongodb;
 use super::notes::{At, Notes};
 use super::reader::{Entry, Section};
 use super::report::{Problem, shown};
+use super::store::Store;
 use super::units;
+use crate::auth::users_file::{self, ReadError};
 pub use crate::auth::{Rate, SourceSettings, Throttle};
 use crate::endpoint::return_to::ReturnTo;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Where the users of `[login.mongodb]` stand among the files.
+const MONGODB: &str = "mongodb";
 
 /// The most bytes of a logo: it is part of every page.
 const LARGEST_LOGO: usize = 256 << 10;
@@ -55,8 +61,8 @@ pub struct Logo {
     pub bytes: Arc<[u8]>,
 }
 
-/// Reads `[login]`, if it is there.
-pub(super) fn read(mut section: Section<'_, '_>) -> Option<Login> {
+/// Reads `[login]`, if it is there. `store` has the MongoDB address that users share with sessions by default.
+pub(super) fn read(mut section: Section<'_, '_>, store: &Store) -> Option<Login> {
     section.span()?;
     let notes = section.notes;
     let path = section.text("path").and_then(|path| own_path(notes, "path", path));
@@ -78,7 +84,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Option<Login> {
             .text("logout_return")
             .and_then(|path| return_to(notes, "logout_return", path))
             .unwrap_or_else(ReturnTo::front),
-        users: users(&mut section),
+        users: users(&mut section, store),
         throttle: throttle(section.section("throttle", "`throttle`")),
         remember: section.flag("remember").is_none_or(|flag| flag.value),
         clear_site_data: section.flag("clear_site_data").is_some_and(|flag| flag.value),
@@ -113,23 +119,62 @@ fn return_to(notes: &Notes<'_>, key: &str, path: At<String>) -> Option<ReturnTo>
     parsed
 }
 
-fn users(section: &mut Section<'_, '_>) -> Vec<SourceSettings> {
+fn users(section: &mut Section<'_, '_>, store: &Store) -> Vec<SourceSettings> {
     let notes = section.notes;
-    let file = |path: At<String>| {
-        if path.value.is_empty() {
-            notes.add(Problem::error("`users` names no file").at(&path.span, "empty").help("write users = \"users.toml\""));
+    let login = section.span().cloned().unwrap_or_default();
+    let mut mongodb = login_mongodb::read(section.section("mongodb", "`[login.mongodb]`"), store).map(Box::new);
+    let files = match section.take("users") {
+        None if mongodb.is_some() => Vec::new(),
+        None => vec![At { value: "users.toml".to_owned(), span: login }],
+        Some(entry) if entry.is_text() => entry.text().into_iter().collect(),
+        Some(entry) => {
+            let Some(At { value: files, span }) = entry.texts() else { return Vec::new() };
+            if files.is_empty() {
+                notes.add(Problem::error("`users` is empty").at(&span, "nobody could sign in").help("write users = \"users.toml\""));
+            }
+            files
         }
-        SourceSettings::File(notes.beside_file(&path.value))
     };
-    let Some(entry) = section.take("users") else { return vec![SourceSettings::File(notes.beside_file("users.toml"))] };
-    if entry.is_text() {
-        return entry.text().map(file).into_iter().collect();
+    let mut sources = Vec::new();
+    for file in files {
+        match mongodb.take_if(|_| file.value == MONGODB) {
+            Some(settings) => sources.push(SourceSettings::Mongo(settings)),
+            None if file.value == MONGODB => {
+                let problem =
+                    Problem::error("`mongodb` stands for `[login.mongodb]`").at(&file.span, "which is not there, or named before");
+                notes.add(problem.help("add the table, or remove the word; a file of this name is \"./mongodb\""));
+            }
+            None => sources.extend(users_file(notes, &file)),
+        }
     }
-    let Some(At { value: files, span }) = entry.texts() else { return Vec::new() };
-    if files.is_empty() {
-        notes.add(Problem::error("`users` is empty").at(&span, "nobody could sign in").help("write users = \"users.toml\""));
+    sources.into_iter().chain(mongodb.map(SourceSettings::Mongo)).collect()
+}
+
+/// A file of users. Its own mistakes are told with their place in it.
+fn users_file(notes: &Notes<'_>, name: &At<String>) -> Option<SourceSettings> {
+    let At { value, span } = name;
+    if value.is_empty() {
+        notes.add(Problem::error("`users` names no file").at(span, "empty").help("write users = \"users.toml\""));
+        return None;
     }
-    files.into_iter().map(file).collect()
+    let path = notes.beside_file(value);
+    match users_file::read(&path) {
+        Ok(contents) => {
+            for doubt in &contents.doubts {
+                notes.add(Problem::warning(format!("{doubt}")).at(span, "this user cannot sign in"));
+            }
+            if contents.users.is_empty() {
+                let why = if contents.is_missing { "does not exist" } else { "has no users" };
+                let problem = Problem::warning(format!("`{}` {why}: nobody of it can sign in", shown(value))).at(span, "nobody");
+                notes.add(problem.help("`cloakroom user add NAME` adds somebody"));
+            }
+        }
+        Err(ReadError::Faulty(faults)) => {
+            faults.iter().for_each(|fault| notes.add(Problem::error(fault.to_string()).at(span, "in this file")));
+        }
+        Err(error) => notes.add(Problem::error(error.to_string()).at(span, "not readable")),
+    }
+    Some(SourceSettings::File(path))
 }
 
 fn throttle(mut section: Section<'_, '_>) -> Throttle {

@@ -53,6 +53,25 @@ impl<'n, 'i> Section<'n, 'i> {
         found.unwrap_or_else(|| Section { notes: self.notes, name: name.to_owned(), span: None, table: DeTable::new(), known: Vec::new() })
     }
 
+    /// Reads a misspelt table under its right name, so that a mistake in a title hides none of those below it.
+    pub(super) fn forgive_titles(&mut self, known: &[&'static str]) {
+        let is_table = |value: &DeValue<'_>| value.is_table() || value.is_array();
+        let misspelt: Vec<String> = self
+            .table
+            .iter()
+            .filter(|(key, value)| is_table(value.get_ref()) && !known.contains(&key.get_ref().as_ref()))
+            .map(|(key, _)| key.get_ref().to_string())
+            .collect();
+        for name in misspelt {
+            let free = known.iter().copied().filter(|right| !self.table.contains_key(*right));
+            let Some(right) = nearest(&name, free) else { continue };
+            let Some((key, value)) = self.table.remove_entry(name.as_str()) else { continue };
+            let problem = Problem::error(format!("unknown key `{}` in {}", shown(&name), self.name)).at(&key.span(), "unknown");
+            self.notes.add(problem.help(format!("did you mean `{right}`?")));
+            self.table.insert(Spanned::new(key.span(), right.into()), value);
+        }
+    }
+
     /// Takes all that is left: tables whose names are the user's own.
     pub(super) fn take_rest(&mut self) -> Vec<(At<String>, Entry<'n, 'i>)> {
         let table = std::mem::take(&mut self.table);

@@ -162,12 +162,14 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// The candidate that `text` was probably meant to be: few letters differ.
+/// The candidate that `text` was probably meant to be: few letters differ, or it begins so.
 pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
-    let allowed = (text.chars().count() / 3).max(1);
+    let length = text.chars().count();
+    let allowed = (length / 3).max(1);
     let measured = candidates.into_iter().map(|name| (strsim::damerau_levenshtein(&text, &name.to_lowercase()), name));
-    measured.filter(|(distance, _)| *distance <= allowed).min().map(|(_, name)| name)
+    let is_near = |distance: usize, name: &str| distance <= allowed || length >= 3 && name.to_lowercase().starts_with(&text);
+    measured.filter(|(distance, name)| is_near(*distance, name)).min().map(|(_, name)| name)
 }
 
 /// `a`, `b` or `c`, in backquotes.

@@ -4,9 +4,10 @@ use super::cookie::is_token;
 use super::notes::{At, Notes};
 use super::reader::{Entry, Section};
 use super::report::{Problem, shown};
-use crate::route::{Require, SessionUse, Unauthenticated, Wanted};
+use crate::route::{Require, Route, SessionUse, Unauthenticated, Wanted};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A login is never asked for more often than every second.
@@ -35,6 +36,16 @@ pub(super) fn demands(section: &mut Section<'_, '_>, has_login: bool) -> Demands
     let implied = if require_span.is_some() { SessionUse::Required } else { SessionUse::Optional };
     let unauthenticated = section.take("unauthenticated").and_then(|entry| unauthenticated(entry, has_login)).unwrap_or_default();
     Demands { session: session.map_or(implied, |said| said.value), require, unauthenticated }
+}
+
+/// Warns where users are asked for and nothing in the file signs anybody in. Another Cloakroom that shares the store may.
+pub(super) fn warn_if_nobody_signs_in(notes: &Notes<'_>, routes: &[Arc<Route>], other_ways: bool) {
+    let asking = routes.iter().find(|route| route.session == SessionUse::Required);
+    let signs_in = other_ways || routes.iter().any(|route| route.login);
+    if let (Some(route), false, 0) = (asking, signs_in, notes.count()) {
+        let problem = Problem::warning(format!("the route `{}` asks for a signed-in user, and nobody can sign in", shown(&route.name)));
+        notes.add(problem.help("add a `[login]` section; or name the field by which your app signs people in: `[session]` user_from"));
+    }
 }
 
 fn unauthenticated(entry: Entry<'_, '_>, has_login: bool) -> Option<Unauthenticated> {

@@ -80,9 +80,11 @@ pub struct Admin {
 
 /// Reads `[server]`; the environment may name other listeners.
 pub(super) fn read(mut section: Section<'_, '_>) -> Server {
-    let listed = section.list("listen");
+    // Read even when the environment overrides it: a mistake in the file is told before the variable goes.
+    let listed = section.take("listen").and_then(listed);
+    let in_file = listen(section.notes, listed);
     let server = Server {
-        listen: listen_from_env(section.notes).unwrap_or_else(|| listen(section.notes, listed)),
+        listen: listen_from_env(section.notes).unwrap_or(in_file),
         public_url: section.text("public_url").and_then(|url| public_url(section.notes, &url)),
         trusted_proxies: trusted_proxies(&mut section),
         underscore_headers: underscore_headers(&mut section),
@@ -120,9 +122,12 @@ pub(super) fn read_admin(mut section: Section<'_, '_>, server: &Server) -> Optio
 
 fn listen_from_env(notes: &Notes<'_>) -> Option<Vec<Listen>> {
     let text = notes.env("CLOAKROOM_LISTEN").filter(|text| !text.trim().is_empty())?;
-    let mut listeners = Vec::new();
+    let mut listeners: Vec<Listen> = Vec::new();
     for part in text.split(',').map(str::trim) {
-        match part.parse() {
+        match part.parse::<SocketAddr>() {
+            Ok(addr) if addr.port() != 0 && listeners.iter().any(|other| other.addr == addr) => {
+                notes.add(Problem::error(format!("`$CLOAKROOM_LISTEN` names `{addr}` twice")).help("remove one of them"));
+            }
             Ok(addr) => listeners.push(Listen { addr, h2c: false }),
             Err(_) => {
                 let problem = Problem::error(format!("`$CLOAKROOM_LISTEN` names no address: `{}`", shown(part)));
@@ -131,6 +136,13 @@ fn listen_from_env(notes: &Notes<'_>) -> Option<Vec<Listen>> {
         }
     }
     Some(listeners)
+}
+
+fn listed<'n, 'i>(entry: Entry<'n, 'i>) -> Option<At<Vec<Entry<'n, 'i>>>> {
+    let Some(port) = entry.as_text().and_then(|text| text.trim_start_matches(':').parse::<u16>().ok()) else { return entry.list() };
+    let problem = Problem::error("`listen` must be a list in [ ]").at(&entry.span, "a string");
+    entry.notes.add(problem.help(format!("did you mean [\"127.0.0.1:{port}\"]?")));
+    None
 }
 
 fn listen(notes: &Notes<'_>, listed: Option<At<Vec<Entry<'_, '_>>>>) -> Vec<Listen> {

@@ -102,7 +102,7 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site, mongo_at: Option<R
         keep_at_login: section.take("keep_at_login").and_then(keep_at_login).unwrap_or(KeepAtLogin::All),
         max_per_user: section.take("max_per_user").and_then(|entry| entry.number(&(0..=100_000))).unwrap_or(0),
         max_bytes: section.size("max_bytes", 1 << 10..=8 << 20).unwrap_or(64 << 10),
-        expose: section.take("expose").and_then(fields).unwrap_or_default(),
+        expose: section.take("expose").and_then(exposed).unwrap_or_default(),
         cookie,
     };
     section.finish();
@@ -148,6 +148,18 @@ fn user_from(entry: Entry<'_, '_>) -> Option<String> {
         return None;
     }
     entry.text().map(|path| path.value)
+}
+
+/// Fields for the page's own script; not the names under which it finds Cloakroom's own answers.
+fn exposed(entry: Entry<'_, '_>) -> Option<BTreeSet<String>> {
+    const OURS: [&str; 4] = ["user", "expires_in", "idle_in", "login_age"];
+    let (notes, span) = (entry.notes, entry.span.clone());
+    let named = fields(entry)?;
+    for name in OURS.iter().filter(|name| named.contains(**name)) {
+        let problem = Problem::error(format!("`expose` cannot name `{name}`")).at(&span, "has a meaning of its own");
+        notes.add(problem.help("`/.cloakroom/session` tells it already, as Cloakroom knows it; remove it"));
+    }
+    Some(named)
 }
 
 fn is_cookie(path: &str) -> bool {

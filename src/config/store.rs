@@ -68,10 +68,13 @@ enum Kind {
 pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Range<usize>>) {
     let notes = section.notes;
     let kinds = [("embedded", Kind::Embedded), ("mongodb", Kind::Mongo), ("memory", Kind::Memory)];
-    let chosen = section.choice("kind", &kinds);
-    let kind = chosen.as_ref().map_or(Kind::Embedded, |kind| kind.value);
-    let cache = cache(&mut section, kind);
-    let mongo_at = chosen.filter(|_| kind == Kind::Mongo).map(|At { span, .. }| span);
+    let named = section.take("kind");
+    let is_unknown = named.is_some();
+    let chosen = named.and_then(|entry| entry.choice(&kinds));
+    // A kind that cannot be read says nothing about the other keys: they are taken as if each were in its place.
+    let kind = chosen.as_ref().map(|kind| kind.value).or((!is_unknown).then_some(Kind::Embedded));
+    let cache = cache(&mut section, kind.unwrap_or(Kind::Embedded));
+    let mongo_at = chosen.filter(|_| kind == Some(Kind::Mongo)).map(|At { span, .. }| span);
 
     let path = take_of(&mut section, "path", kind, Kind::Embedded).and_then(Entry::text);
     let uri = take_of(&mut section, "uri", kind, Kind::Mongo);
@@ -82,7 +85,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> (Store, Option<std::ops::Ran
         let problem = Problem::error("the MongoDB store needs a `uri`").at(at, "without a `uri`");
         notes.add(problem.help("add uri = \"env:MONGODB_URI\" to `[store]`"));
     }
-    let kind = match kind {
+    let kind = match kind.unwrap_or(Kind::Embedded) {
         Kind::Embedded => {
             let path = path.map_or_else(|| "cloakroom.db".to_owned(), |path| path.value);
             StoreKind::Embedded { path: notes.beside_file(&path) }
@@ -150,11 +153,9 @@ fn read_timeout(section: &mut Section<'_, '_>, is_mongo: bool) -> Duration {
     timeout
 }
 
-fn take_of<'n, 'i>(section: &mut Section<'n, 'i>, key: &'static str, kind: Kind, owner: Kind) -> Option<Entry<'n, 'i>> {
+fn take_of<'n, 'i>(section: &mut Section<'n, 'i>, key: &'static str, kind: Option<Kind>, owner: Kind) -> Option<Entry<'n, 'i>> {
     let entry = section.take(key)?;
-    if kind == owner {
-        return Some(entry);
-    }
+    let Some(kind) = kind.filter(|kind| *kind != owner) else { return Some(entry) };
     if key == "uri" {
         section.notes.hide(entry.span.clone());
     }

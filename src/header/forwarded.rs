@@ -1,50 +1,58 @@
 //! Who asked, as the app is told: `X-Forwarded-*` and `Forwarded` (RFC 7239), appended behind trusted proxies, else fresh.
 
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, address_text};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::net::IpAddr;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
-/// The headers to set. `incoming` holds a trusted proxy's own lines; those of others are stripped by now.
-pub fn headers(inbound: &Inbound, incoming: &HeaderMap, strip_prefix: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
-    let peer = inbound.client.peer;
+/// One header as it is written, and its value.
+type Line = (&'static str, HeaderValue);
+
+/// The headers to set. `incoming` holds a trusted proxy's own lines; those of others are stripped by now. `stripped` is what was cut off
+/// the path.
+pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) -> impl Iterator<Item = Line> + use<> {
     let (proto, host) = (if inbound.secure { "https" } else { "http" }, inbound.host.authority());
-    let node = match peer {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
-    };
-    let element = if host.contains([':', '[']) {
-        format!("for={node};host=\"{host}\";proto={proto}")
-    } else {
-        format!("for={node};host={host};proto={proto}")
-    };
+    let peer = address_text(inbound.client.peer).into_bytes();
+    let mut element = Vec::with_capacity(32 + peer.len() + host.len());
+    let quotes: &[u8] = if inbound.client.peer.is_ipv6() { b"\"" } else { b"" };
+    let (open, close): (&[u8], &[u8]) = if quotes.is_empty() { (b"", b"") } else { (b"[", b"]") };
+    for part in [b"for=", quotes, open, &peer, close, quotes] {
+        element.extend_from_slice(part);
+    }
+    let quotes: &[u8] = if host.contains([':', '[']) { b"\"" } else { b"" };
+    for part in [b";host=", quotes, host.as_bytes(), quotes, b";proto=", proto.as_bytes()] {
+        element.extend_from_slice(part);
+    }
     let trusted_host = if inbound.client.peer_trusted { incoming.get(&HOST).cloned() } else { None };
-    let mut set = vec![
-        (FOR, appended(incoming, &FOR, &peer.to_string())),
-        (PROTO, HeaderValue::from_static(proto)),
-        (HOST, trusted_host.unwrap_or_else(|| value(host))),
-        (FORWARDED, appended(incoming, &FORWARDED, &element)),
-    ];
-    set.extend(strip_prefix.map(|prefix| (PREFIX, value(prefix))));
-    set
+    [
+        Some(("X-Forwarded-For", appended(incoming, &FOR, peer))),
+        Some(("X-Forwarded-Proto", HeaderValue::from_static(proto))),
+        Some(("X-Forwarded-Host", trusted_host.unwrap_or_else(|| value(host.as_bytes().to_vec())))),
+        Some(("Forwarded", appended(incoming, &http::header::FORWARDED, element))),
+        stripped.map(|prefix| ("X-Forwarded-Prefix", value(prefix.as_bytes().to_vec()))),
+    ]
+    .into_iter()
+    .flatten()
 }
 
-fn appended(incoming: &HeaderMap, name: &HeaderName, last: &str) -> HeaderValue {
+/// Behind what a trusted proxy said already.
+fn appended(incoming: &HeaderMap, name: &HeaderName, last: Vec<u8>) -> HeaderValue {
+    let mut lines = incoming.get_all(name).iter().peekable();
+    if lines.peek().is_none() {
+        return value(last);
+    }
     let mut list: Vec<u8> = Vec::new();
-    for line in incoming.get_all(name) {
+    for line in lines {
         list.extend_from_slice(line.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(last.as_bytes());
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(list)).unwrap_or_else(|_| value(last))
+    list.extend_from_slice(&last);
+    value(list)
 }
 
-/// Hosts and prefixes are visible ASCII by type and by configuration.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+/// Hosts and prefixes are visible ASCII by type and by configuration, addresses by nature.
+fn value(text: Vec<u8>) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }

@@ -1,5 +1,6 @@
 //! Which header names are ours, in every spelling that a CGI-like stack folds together.
 
+use bytes::Bytes;
 use http::HeaderName;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,9 +8,6 @@ use std::collections::HashSet;
 /// Every name that only Cloakroom may write: the `X-Session-` prefix, and what `headers.set` uses anywhere in the file.
 #[derive(Clone, Debug, Default)]
 pub struct Reserved(HashSet<String>);
-
-/// Our prefix, folded.
-const PREFIX: &str = "x-session-";
 
 impl Reserved {
     /// `set` are the names of all `headers.set`, in any spelling.
@@ -19,14 +17,14 @@ impl Reserved {
 
     /// Whether a client's or an app's field of this name is ours.
     pub fn is_reserved(&self, name: &HeaderName) -> bool {
-        let name = folded(name.as_str());
-        name.starts_with(PREFIX) || (!self.0.is_empty() && self.0.contains(name.as_ref()))
+        is_ours(name) || (!self.0.is_empty() && self.0.contains(folded(name.as_str()).as_ref()))
     }
 }
 
-/// Whether a folded name has our prefix.
+/// Whether a name has our prefix once it is folded. Every header of every message is asked, so nothing is folded for it.
 pub fn is_ours(name: &HeaderName) -> bool {
-    folded(name.as_str()).starts_with(PREFIX)
+    let odd = |b: &u8| !b.is_ascii_alphanumeric();
+    matches!(name.as_str().as_bytes(), [b'x', first, b's', b'e', b's', b's', b'i', b'o', b'n', second, ..] if odd(first) && odd(second))
 }
 
 /// A lower-case name with everything but letters and digits as `-`: what `HTTP_X_SESSION_USER` may have been.
@@ -40,14 +38,27 @@ pub fn folded(name: &str) -> Cow<'_, str> {
 
 /// The header of a top-level field: ASCII letters, digits and `_`, beginning with a letter. `None` if the name has no header, or if the
 /// header would be one of ours.
-pub fn of_field(field: &str) -> Option<HeaderName> {
-    const OURS: [&str; 10] = ["user", "data", "handle", "expires-in", "overflow", "set", "login", "renew", "max-age", "end"];
+///
+/// Each word is capitalised.
+pub fn of_field(field: &str) -> Option<Bytes> {
+    const PREFIX: &[u8] = b"X-Session-";
+    const OURS: [&[u8]; 10] = [b"User", b"Data", b"Handle", b"Expires-In", b"Overflow", b"Set", b"Login", b"Renew", b"Max-Age", b"End"];
     let plain = field.starts_with(|c: char| c.is_ascii_alphabetic()) && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !plain {
         return None;
     }
-    let suffix = field.to_ascii_lowercase().replace('_', "-");
-    if OURS.contains(&suffix.as_str()) { None } else { HeaderName::try_from(format!("{PREFIX}{suffix}")).ok() }
+    let mut name = Vec::with_capacity(PREFIX.len() + field.len());
+    name.extend_from_slice(PREFIX);
+    let mut starts = true;
+    for byte in field.bytes() {
+        name.push(match byte {
+            b'_' => b'-',
+            letter if starts => letter.to_ascii_uppercase(),
+            letter => letter.to_ascii_lowercase(),
+        });
+        starts = byte == b'_';
+    }
+    if name.get(PREFIX.len()..).is_some_and(|suffix| OURS.contains(&suffix)) { None } else { Some(Bytes::from(name)) }
 }
 
 #[cfg(test)]
@@ -82,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_field_has_a_header_unless_it_would_be_one_of_ours() {
-        assert_eq!(of_field("cart_id"), Some(name("x-session-cart-id")));
-        assert_eq!(of_field("userInfo2"), Some(name("x-session-userinfo2")));
+        assert_eq!(of_field("cart_id").as_deref(), Some(b"X-Session-Cart-Id".as_slice()));
+        assert_eq!(of_field("userInfo2").as_deref(), Some(b"X-Session-Userinfo2".as_slice()));
         for none in ["", "1a", "_a", "a-b", "a b", "é", "user", "USER", "Max_Age", "expires_in", "data", "overflow"] {
             assert_eq!(of_field(none), None, "{none}");
         }

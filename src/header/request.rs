@@ -2,17 +2,17 @@
 
 use super::encode;
 use super::names;
-use super::template::{Place, Template};
-use crate::route::{Encoding, Fields, HeaderSettings, Overflow};
+use crate::route::{Encoding, Fields, HeaderSettings, Overflow, Place};
 use crate::session::record::{Data, Field};
-use http::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::HeaderValue;
 use std::borrow::Cow;
 
-const HANDLE: HeaderName = HeaderName::from_static("x-session-handle");
-const USER: HeaderName = HeaderName::from_static("x-session-user");
-const DATA: HeaderName = HeaderName::from_static("x-session-data");
-const EXPIRES_IN: HeaderName = HeaderName::from_static("x-session-expires-in");
-const OVERFLOW: HeaderName = HeaderName::from_static("x-session-overflow");
+const HANDLE: &[u8] = b"X-Session-Handle";
+const USER: &[u8] = b"X-Session-User";
+const DATA: &[u8] = b"X-Session-Data";
+const EXPIRES_IN: &[u8] = b"X-Session-Expires-In";
+const OVERFLOW: &[u8] = b"X-Session-Overflow";
 
 /// The longest list of dropped names.
 const MOST_NAMED: usize = 512;
@@ -30,7 +30,8 @@ pub struct View<'a> {
 /// The headers of one request.
 #[derive(Clone, Debug, Default)]
 pub struct Dressed {
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Names as they are written: the server library keeps a name's case, and a ready name costs it no copy.
+    pub headers: Vec<(Bytes, HeaderValue)>,
     /// Whose they are, for the log and for what must end with the session.
     pub handle: Option<String>,
     pub user: Option<String>,
@@ -44,15 +45,9 @@ pub struct TooLarge {
     most: usize,
 }
 
-/// Writes a route's headers; everything that the configuration decides is compiled.
-#[derive(Clone, Debug)]
-pub struct Dresser {
-    fields: Fields,
-    encoding: Encoding,
-    most: usize,
-    overflow: Overflow,
-    templates: Vec<(HeaderName, Template)>,
-}
+/// Writes a route's headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Dresser<'a>(&'a HeaderSettings);
 
 /// What goes first when there is too much; within one rank the longest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,36 +58,30 @@ enum Rank {
     Never,
 }
 
-impl Dresser {
-    /// Compiles. Names and templates were checked with the configuration; what is wrong all the same is left out.
-    pub fn new(settings: &HeaderSettings) -> Self {
-        let compile =
-            |(name, template): &(String, String)| Some((HeaderName::try_from(name.as_str()).ok()?, Template::parse(template).ok()?));
-        Dresser {
-            fields: settings.fields.clone(),
-            encoding: settings.encoding,
-            most: settings.max_bytes,
-            overflow: settings.overflow,
-            templates: settings.set.iter().filter_map(compile).collect(),
-        }
+type Lines = Vec<(Rank, Bytes, HeaderValue)>;
+
+impl<'a> Dresser<'a> {
+    /// As the route wants it.
+    pub fn new(settings: &'a HeaderSettings) -> Self {
+        Dresser(settings)
     }
 
     /// The headers for this session.
     pub fn dress(&self, view: &View<'_>) -> Result<Dressed, TooLarge> {
-        let mut headers: Vec<(Rank, HeaderName, HeaderValue)> = Vec::with_capacity(8);
-        headers.push((Rank::Never, HANDLE, encode::text(view.handle, Encoding::Percent)));
+        let mut headers = Lines::with_capacity(8);
+        headers.push((Rank::Never, Bytes::from_static(HANDLE), encode::text(view.handle, Encoding::Percent)));
         if let Some(user) = view.user {
-            headers.push((Rank::Never, USER, encode::text(user, self.encoding)));
+            headers.push((Rank::Never, Bytes::from_static(USER), encode::text(user, self.0.encoding)));
         }
-        headers.push((Rank::Data, DATA, data_header(view.data)));
+        headers.push((Rank::Data, Bytes::from_static(DATA), data_header(view.data)));
         let first_field = headers.len();
         self.push_fields(view.data, &mut headers, first_field);
         if let Some(seconds) = view.expires_in {
-            headers.push((Rank::Never, EXPIRES_IN, HeaderValue::from(seconds)));
+            headers.push((Rank::Never, Bytes::from_static(EXPIRES_IN), HeaderValue::from(seconds)));
         }
-        for (name, template) in &self.templates {
+        for (name, template) in &self.0.set {
             if let Some(text) = template.fill(|place| value_of(place, view)) {
-                headers.push((Rank::Text, name.clone(), encode::text(&text, self.encoding)));
+                headers.push((Rank::Text, name.clone(), encode::text(&text, self.0.encoding)));
             }
         }
         let headers = self.fit(headers)?;
@@ -100,8 +89,8 @@ impl Dresser {
     }
 
     /// Two fields that would share a header get none.
-    fn push_fields(&self, data: &Data, headers: &mut Vec<(Rank, HeaderName, HeaderValue)>, first: usize) {
-        let mut shared: Vec<HeaderName> = Vec::new();
+    fn push_fields(&self, data: &Data, headers: &mut Lines, first: usize) {
+        let mut shared: Vec<Bytes> = Vec::new();
         for field in data.iter() {
             let Some(name) = field.name().filter(|name| self.shows(name)).and_then(names::of_field) else { continue };
             let Some((rank, value)) = self.field_value(field) else { continue };
@@ -118,7 +107,7 @@ impl Dresser {
     }
 
     fn shows(&self, field: &str) -> bool {
-        match &self.fields {
+        match &self.0.fields {
             Fields::All => true,
             Fields::None => false,
             Fields::Only(names) => names.contains(field),
@@ -128,40 +117,38 @@ impl Dresser {
     fn field_value(&self, field: &Field) -> Option<(Rank, HeaderValue)> {
         match field.json().as_bytes().first()? {
             b'n' => None,
-            b'{' | b'[' => Some((Rank::Structure, encode::json(field.json()))),
-            b'"' => Some((Rank::Text, encode::text(&text_of(field.json()), self.encoding))),
-            _ => Some((Rank::Text, encode::json(field.json()))),
+            b'{' | b'[' => Some((Rank::Structure, encode::json(field.json().to_owned()))),
+            b'"' => Some((Rank::Text, encode::text(&text_of(field.json()), self.0.encoding))),
+            _ => Some((Rank::Text, encode::json(field.json().to_owned()))),
         }
     }
 
     /// Drops what does not fit, and names it.
-    fn fit(&self, mut headers: Vec<(Rank, HeaderName, HeaderValue)>) -> Result<Vec<(HeaderName, HeaderValue)>, TooLarge> {
-        let size = |headers: &[(Rank, HeaderName, HeaderValue)]| {
-            headers.iter().map(|(_, name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
-        };
+    fn fit(&self, mut headers: Lines) -> Result<Vec<(Bytes, HeaderValue)>, TooLarge> {
+        let size = |headers: &Lines| headers.iter().map(|(_, name, value)| name.len() + value.len() + 4).sum::<usize>();
         let total = size(&headers);
-        if total > self.most {
-            if self.overflow == Overflow::Error {
-                return Err(TooLarge { size: total, most: self.most });
+        if total > self.0.max_bytes {
+            if self.0.overflow == Overflow::Error {
+                return Err(TooLarge { size: total, most: self.0.max_bytes });
             }
             let mut named = String::new();
-            while size(&headers) + OVERFLOW.as_str().len() + named.len() + 4 > self.most {
+            while size(&headers) + OVERFLOW.len() + named.len() + 4 > self.0.max_bytes {
                 let droppable = headers.iter().enumerate().filter(|(_, (rank, ..))| *rank != Rank::Never);
                 let Some((at, _)) = droppable.min_by_key(|(_, (rank, _, value))| (*rank, usize::MAX - value.len())) else { break };
                 let (_, name, _) = headers.remove(at);
-                if named.len() + name.as_str().len() + 2 <= MOST_NAMED {
+                if named.len() + name.len() + 2 <= MOST_NAMED {
                     named.push_str(if named.is_empty() { "" } else { ", " });
-                    named.push_str(name.as_str());
+                    named.extend(name.iter().map(|b| char::from(b.to_ascii_lowercase())));
                 }
             }
-            headers.push((Rank::Never, OVERFLOW, encode::text(&named, Encoding::Percent)));
+            headers.push((Rank::Never, Bytes::from_static(OVERFLOW), encode::text(&named, Encoding::Percent)));
         }
         Ok(headers.into_iter().map(|(_, name, value)| (name, value)).collect())
     }
 }
 
 fn data_header(data: &Data) -> HeaderValue {
-    if data.is_empty() { HeaderValue::from_static("{}") } else { encode::json(&data.to_json()) }
+    if data.is_empty() { HeaderValue::from_static("{}") } else { encode::json(data.to_json()) }
 }
 
 fn value_of<'a>(place: &Place, view: &View<'a>) -> Option<Cow<'a, str>> {
@@ -172,7 +159,7 @@ fn value_of<'a>(place: &Place, view: &View<'a>) -> Option<Cow<'a, str>> {
             let json = view.data.json_of(name)?;
             match json.as_bytes().first()? {
                 b'n' => None,
-                b'"' => Some(Cow::Owned(text_of(json))),
+                b'"' => Some(text_of(json)),
                 _ => Some(Cow::Borrowed(json)),
             }
         }
@@ -180,11 +167,14 @@ fn value_of<'a>(place: &Place, view: &View<'a>) -> Option<Cow<'a, str>> {
 }
 
 /// The text of a JSON string. A lone surrogate, which JavaScript allows and UTF-8 does not, becomes U+FFFD.
-fn text_of(json: &str) -> String {
-    serde_json::from_str::<String>(json).unwrap_or_else(|_| {
+fn text_of(json: &str) -> Cow<'_, str> {
+    if let Some(plain) = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|text| !text.contains('\\')) {
+        return Cow::Borrowed(plain);
+    }
+    Cow::Owned(serde_json::from_str::<String>(json).unwrap_or_else(|_| {
         let bytes = serde_json::from_str::<SurrogateSafe>(json).map(|safe| safe.0).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
-    })
+    }))
 }
 
 /// serde_json reads strings into bytes without refusing lone surrogates: they come as WTF-8.
@@ -209,6 +199,7 @@ impl<'de> serde::Deserialize<'de> for SurrogateSafe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Template;
 
     fn settings() -> HeaderSettings {
         HeaderSettings { fields: Fields::All, encoding: Encoding::Percent, max_bytes: 8192, overflow: Overflow::Drop, set: vec![] }
@@ -218,7 +209,7 @@ mod tests {
         let data = Data::parse(data).unwrap();
         let view = View { handle: "h", user, data: &data, expires_in: Some(60) };
         let dressed = Dresser::new(settings).dress(&view).unwrap();
-        dressed.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+        dressed.headers.iter().map(|(name, value)| format!("{}: {}", name.escape_ascii(), value.to_str().unwrap())).collect()
     }
 
     #[test]
@@ -229,14 +220,14 @@ mod tests {
         assert_eq!(
             seen,
             [
-                "x-session-handle: h",
-                "x-session-user: ada",
-                r#"x-session-data: {"userinfo":"ad\u0000min \u4f60","cart_id":7,"cart":["\u00fc"],"ok":true,"none":null,"x-y":1}"#,
-                "x-session-userinfo: ad%00min %E4%BD%A0",
-                "x-session-cart-id: 7",
-                r#"x-session-cart: ["\u00fc"]"#,
-                "x-session-ok: true",
-                "x-session-expires-in: 60",
+                "X-Session-Handle: h",
+                "X-Session-User: ada",
+                r#"X-Session-Data: {"userinfo":"ad\u0000min \u4f60","cart_id":7,"cart":["\u00fc"],"ok":true,"none":null,"x-y":1}"#,
+                "X-Session-Userinfo: ad%00min %E4%BD%A0",
+                "X-Session-Cart-Id: 7",
+                r#"X-Session-Cart: ["\u00fc"]"#,
+                "X-Session-Ok: true",
+                "X-Session-Expires-In: 60",
             ]
         );
     }
@@ -245,27 +236,24 @@ mod tests {
     fn fields_that_would_share_a_header_get_none() {
         let seen = dressed(&settings(), r#"{"a_b":1,"A_b":2,"c":3}"#, None);
 
-        assert_eq!(seen[2..], ["x-session-c: 3", "x-session-expires-in: 60"]);
+        assert_eq!(seen[2..], ["X-Session-C: 3", "X-Session-Expires-In: 60"]);
     }
 
     #[test]
     fn only_listed_fields_are_shown() {
         let only = HeaderSettings { fields: Fields::Only(["b".to_owned()].into()), ..settings() };
 
-        assert_eq!(dressed(&only, r#"{"a":1,"b":2}"#, None)[2..], ["x-session-b: 2", "x-session-expires-in: 60"]);
+        assert_eq!(dressed(&only, r#"{"a":1,"b":2}"#, None)[2..], ["X-Session-B: 2", "X-Session-Expires-In: 60"]);
     }
 
     #[test]
     fn templates_are_filled_from_user_handle_and_fields() {
-        let set = vec![
-            ("Remote-User".to_owned(), "{user}@{handle}".to_owned()),
-            ("X-Mail".to_owned(), "{field:mail}".to_owned()),
-            ("X-None".to_owned(), "{field:none}".to_owned()),
-        ];
+        let set = [("Remote-User", "{user}@{handle}"), ("X-Mail", "{field:mail}"), ("X-None", "{field:none}")];
+        let set = set.map(|(name, template)| (name.into(), Template::parse(template).unwrap())).into();
 
         let seen = dressed(&HeaderSettings { set, ..settings() }, r#"{"mail":"é"}"#, Some("ada"));
 
-        assert_eq!(seen[5..], ["remote-user: ada@h", "x-mail: %C3%A9"]);
+        assert_eq!(seen[5..], ["Remote-User: ada@h", "X-Mail: %C3%A9"]);
     }
 
     #[test]
@@ -274,8 +262,8 @@ mod tests {
 
         let seen = dressed(&HeaderSettings { max_bytes: 217, ..settings() }, &data, Some("ada"));
 
-        let named = "x-session-overflow: x-session-data, x-session-list, x-session-long";
-        assert_eq!(seen[2..], ["x-session-short: s", "x-session-expires-in: 60", named]);
+        let named = "X-Session-Overflow: x-session-data, x-session-list, x-session-long";
+        assert_eq!(seen[2..], ["X-Session-Short: s", "X-Session-Expires-In: 60", named]);
     }
 
     #[test]

@@ -8,13 +8,13 @@ mod host;
 mod target;
 
 pub use asker::Asker;
-pub use client::Client;
+pub use client::{Client, address_text};
 pub use connection::Nominated;
 pub use framing::raw_head;
 pub use host::Host;
 pub use target::{PathPolicy, Target};
 
-use http::header::{HOST, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{Method, Version};
 use ipnet::IpNet;
@@ -173,5 +173,7 @@ fn is_websocket(head: &Parts) -> bool {
     let mut upgrades = head.headers.get_all(UPGRADE).iter();
     let only_websocket =
         matches!((upgrades.next(), upgrades.next()), (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    only_websocket && head.version == Version::HTTP_11 && head.method == Method::GET && Nominated::read(&head.headers).upgrade
+    // A handshake has no body (RFC 6455 section 4.1): bytes of one would be taken for frames.
+    let bodiless = !head.headers.contains_key(TRANSFER_ENCODING) && head.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0");
+    only_websocket && bodiless && head.version == Version::HTTP_11 && head.method == Method::GET && Nominated::read(&head.headers).upgrade
 }

@@ -23,7 +23,7 @@ impl Target {
     /// Reads a target as it came over the wire. `*` is for OPTIONS only.
     pub fn parse(raw: &[u8], host: &Host, is_options: bool, policy: PathPolicy) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(raw).map_err(|_| Malformed::Target)?;
-        if !text.bytes().all(|b| matches!(b, 0x21..=0x7e)) || text.contains('#') {
+        if !text.bytes().all(|b| matches!(b, 0x21..=0x7e) && b != b'#') {
             return Err(Malformed::Target);
         }
         if text == "*" && is_options {
@@ -35,6 +35,7 @@ impl Target {
             None => (local, None),
         };
         let path = match policy {
+            _ if is_plain(path) => path.to_owned(),
             PathPolicy::Strict => unescaped(strict(path)?)?,
             PathPolicy::Normalize => strict(&normalized(path)?)?.to_owned(),
         };
@@ -50,6 +51,16 @@ impl Target {
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
+}
+
+/// Whether there is one reading only, whatever the policy: no escape, no empty or dotted segment, no parameter. Most paths are like this.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let plain = !matches!((before, byte), (_, b'%' | b'\\' | b';') | (b'/', b'/' | b'.'));
+        before = byte;
+        plain
+    })
 }
 
 /// The local part of `http://host/path`; the host must be the request's own.
@@ -74,7 +85,9 @@ fn without_origin<'a>(text: &'a str, host: &Host) -> Result<&'a str, Malformed> 
     }
 }
 
-/// A path that decoding, merging slashes, resolving dots, cutting parameters or folding case cannot turn into one of another place.
+/// A path that decoding, merging slashes, resolving dots or cutting parameters cannot turn into one of another place. Letter case is not
+/// folded, because paths differ by it (RFC 3986 section 6.2.2.1): an app that ignores it must not stand behind a narrow rule for some of its
+/// paths and a wide one that lets the rest pass.
 fn strict(path: &str) -> Result<&str, Malformed> {
     let refused = Err(Malformed::AmbiguousPath);
     if path.contains("//") || path.contains(['\\', ';']) || path.split('/').any(|segment| matches!(segment, "." | "..")) {

@@ -5,7 +5,7 @@ use crate::edge::{Departure, Edge};
 use crate::endpoint::LARGEST_FORM;
 use crate::header::names::Reserved;
 use crate::header::{cookie, response, strip};
-use crate::inbound::{self, Asker, Inbound, Malformed};
+use crate::inbound::{self, Asker, Inbound, Malformed, address_text};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::telemetry::AccessLine;
@@ -24,12 +24,12 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 /// A client that takes no bytes for this long is gone.
 const WRITE: Duration = Duration::from_secs(60);
 
-/// Sets what Pingora leaves unlimited.
-pub fn set_timeouts(session: &mut Session, idle: Duration) {
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(idle.as_secs().max(1)));
-    }
+/// Sets what Pingora leaves unlimited. Idle connections are [`super::guard`]'s.
+pub fn set_timeouts(session: &mut Session) {
     session.set_write_timeout(Some(WRITE));
+    // RFC 9110 section 15.2: HTTP/1.0 knows no interim answers.
+    let is_old = session.req_header().version == Version::HTTP_10;
+    session.set_ignore_info_resp(is_old);
 }
 
 /// Reads the head into types, or says why it is refused.
@@ -72,14 +72,8 @@ pub fn strip_request(session: &mut Session, edge: &Edge, inbound: &Inbound) -> R
     Ok(())
 }
 
-/// The path that was authorised is the path that is sent.
-pub fn set_target(request: &mut RequestHeader, inbound: &Inbound, strip_prefix: Option<&str>) -> Result<()> {
-    let path = inbound.target.path();
-    let path = match strip_prefix.and_then(|prefix| path.strip_prefix(prefix)) {
-        Some("") => "/",
-        Some(rest) if rest.starts_with('/') => rest,
-        _ => path,
-    };
+/// The path that was authorised, less what the route strips, is the path that is sent.
+pub fn set_target(request: &mut RequestHeader, inbound: &Inbound, path: &str) -> Result<()> {
     let is_as_it_came = |raw: &[u8]| match inbound.target.query() {
         Some(query) => raw.strip_prefix(path.as_bytes()).and_then(|rest| rest.strip_prefix(b"?")) == Some(query.as_bytes()),
         None => raw == path.as_bytes(),
@@ -102,7 +96,7 @@ pub fn set_cookies(request: &mut RequestHeader, ours: &[String]) -> Result<()> {
         return Ok(());
     }
     match cookie::without(request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), ours) {
-        Some(rest) => request.insert_header(COOKIE, rest),
+        Some(rest) => request.insert_header("Cookie", rest),
         None => {
             request.remove_header(&COOKIE);
             Ok(())
@@ -229,8 +223,9 @@ impl Exchange {
         let route = self.visit.as_ref().map(|visit| visit.route.name.as_str()).or_else(|| self.endpoint.map(|own| own.name()));
         let handle = self.visit.as_ref().and_then(|visit| visit.dressed.handle.as_deref());
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
-        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned()).or_else(truncated);
-        let client = inbound.map(|inbound| inbound.client.address.to_string());
+        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
+        let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
+        let client = inbound.map(|inbound| address_text(inbound.client.address));
         AccessLine {
             method: inbound.map_or("-", |inbound| inbound.method.as_str()),
             host: inbound.map_or("-", |inbound| inbound.host.name()),

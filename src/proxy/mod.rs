@@ -21,13 +21,14 @@ use futures_util::FutureExt as _;
 use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tunnel::Tunnels;
@@ -43,7 +44,8 @@ struct Shared {
     upstreams: HashMap<String, Arc<Upstream>>,
     limits: Limits,
     tunnels: Arc<Tunnels>,
-    connector: Connector,
+    /// For tunnels. Made when it is first needed, because it reads every root certificate of the machine.
+    connector: OnceLock<Connector>,
     under_way: Arc<UnderWay>,
     access_log: bool,
 }
@@ -55,6 +57,9 @@ pub struct Limits {
     pub head_fields: usize,
     pub idle: Duration,
 }
+
+/// Interim answers (1xx) before the final one; an app that sends more is given up.
+const MOST_INTERIM: usize = 8;
 
 /// Counts requests that are being served.
 #[derive(Default)]
@@ -76,8 +81,13 @@ pub struct Exchange {
     /// Goes with the refusal's page.
     refusal_cookies: Vec<http::HeaderValue>,
     event: Event,
+    /// Why an answer of our own is no more than it is; empty when there is nothing to say.
+    reason: &'static str,
     upstream: Option<Arc<Upstream>>,
+    /// Which server of the upstream is asked first, and how many were asked.
+    turn: Option<usize>,
     tries: usize,
+    interim: usize,
     body_bytes: u64,
     tunnel_bytes: (u64, u64),
     under_way: Arc<UnderWay>,
@@ -95,15 +105,8 @@ impl Proxy {
     /// Everything is prepared at start.
     pub fn new(edge: Edge, upstreams: Vec<Arc<Upstream>>, limits: Limits, access_log: bool) -> Self {
         let upstreams = upstreams.into_iter().map(|upstream| (upstream.name().to_owned(), upstream)).collect();
-        let shared = Shared {
-            edge,
-            upstreams,
-            limits,
-            tunnels: Arc::default(),
-            connector: Connector::new(None),
-            under_way: Arc::default(),
-            access_log,
-        };
+        let shared =
+            Shared { edge, upstreams, limits, tunnels: Arc::default(), connector: OnceLock::new(), under_way: Arc::default(), access_log };
         Proxy { shared: Arc::new(shared) }
     }
 
@@ -126,6 +129,11 @@ impl Proxy {
         self.shared.tunnels.close_all();
     }
 
+    /// The most servers that any upstream has.
+    pub fn most_servers(&self) -> usize {
+        self.shared.upstreams.values().map(|upstream| upstream.server_count()).max().unwrap_or(1)
+    }
+
     fn edge(&self) -> &Edge {
         &self.shared.edge
     }
@@ -133,11 +141,17 @@ impl Proxy {
     /// The head as the app gets it: canonical target, no name of ours but what we wrote.
     fn dress(&self, visit: &Visit, request: &mut RequestHeader, upstream: Option<&Upstream>) -> Result<()> {
         let inbound = &visit.inbound;
-        downstream::set_target(request, inbound, visit.route.strip_prefix.as_deref())?;
+        let path = inbound.target.path();
+        let (stripped, path) = visit.route.stripped(path).map_or((None, path), |(gone, rest)| (Some(gone), rest));
+        downstream::set_target(request, inbound, path)?;
         let own_host = if visit.route.preserve_host { None } else { upstream.and_then(Upstream::authority) };
-        request.insert_header("Host", own_host.as_deref().unwrap_or(inbound.host.authority()))?;
+        let host = own_host.as_deref().unwrap_or(inbound.host.authority());
+        // Named once, as was checked: nothing to do if it is the right one.
+        if request.headers.get(http::header::HOST).is_none_or(|said| said != host) {
+            request.insert_header("Host", host)?;
+        }
         downstream::set_cookies(request, &self.edge().our_cookies)?;
-        for (name, value) in forwarded::headers(inbound, &request.headers, visit.route.strip_prefix.as_deref()) {
+        for (name, value) in forwarded::headers(inbound, &request.headers, stripped) {
             request.insert_header(name, value)?;
         }
         // Stripped before anything else was done; once more here, where nothing of the client's can come in between.
@@ -154,7 +168,14 @@ impl Proxy {
     async fn undress(&self, exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<()> {
         let ours = &self.edge().our_cookies;
         let is_final = !head.status.is_informational() || head.status == 101;
-        let Some(visit) = exchange.visit.as_deref_mut().filter(|_| is_final) else { return downstream::strip_response(head, ours) };
+        let Some(visit) = exchange.visit.as_deref_mut().filter(|_| is_final) else {
+            exchange.interim += 1;
+            return if exchange.interim > MOST_INTERIM {
+                exchange.refuse(Rejection::UpstreamMalformed)
+            } else {
+                downstream::strip_response(head, ours)
+            };
+        };
         let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
         downstream::strip_response(head, ours)?;
         match departed {
@@ -178,29 +199,40 @@ impl Proxy {
         let Some(Dressed { handle, user, .. }) = visit.as_ref().map(|visit| &visit.dressed) else { return };
         match (event, handle, user) {
             (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(user),
-            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll, Some(handle), _) => self.shared.tunnels.close_session(handle),
+            // A login ends the session that the visitor came with.
+            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn, Some(handle), _) => {
+                self.shared.tunnels.close_session(handle);
+            }
             _ => {}
         }
     }
 
-    fn peer(&self, exchange: &mut Exchange) -> Result<HttpPeer> {
-        let Some(visit) = &exchange.visit else { return Error::e_explain(ErrorType::InternalError, "no route") };
+    /// The next server for this request. Counts as a try.
+    async fn peer(&self, exchange: &mut Exchange) -> Result<HttpPeer> {
+        let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
         let timeout = visit.route.timeout;
-        let upstream = self.shared.upstreams.get(&visit.route.upstream).cloned();
-        let peer = upstream.as_ref().and_then(|upstream| upstream.peer(Patience { connect: timeout.connect, read: timeout.read }));
-        exchange.upstream = upstream;
-        match peer {
-            Some(peer) => Ok(peer),
-            None => {
-                exchange.refuse(Rejection::UpstreamUnreachable)?;
-                Error::e_explain(ErrorType::ConnectNoRoute, "no address")
-            }
+        let Some(upstream) = self.shared.upstreams.get(&visit.route.upstream) else { return exchange.refuse(Rejection::Defect) };
+        let turn = exchange.turn.get_or_insert_with(|| upstream.turn()).wrapping_add(exchange.tries);
+        exchange.tries += 1;
+        exchange.upstream = Some(upstream.clone());
+        let patience = Patience { connect: timeout.connect, read: timeout.read };
+        let mut peer = upstream.peer(turn, patience);
+        if peer.is_none() && tokio::time::timeout(timeout.connect, upstream.looked_up()).await.is_ok() {
+            peer = upstream.peer(turn, patience);
         }
+        peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
     }
 
     /// Carries a WebSocket from handshake to close.
     async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        let peer = self.peer(exchange)?;
+        let app = loop {
+            let peer = self.peer(exchange).await?;
+            match tunnel::connect(self.shared.connector.get_or_init(|| Connector::new(None)), &peer).await {
+                Ok(app) => break app,
+                Err(_) if exchange.has_servers_left() => {}
+                Err(error) => return Err(error),
+            }
+        };
         let mut request = session.req_header().clone();
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
         for name in strip::hop_by_hop(&request.headers) {
@@ -213,7 +245,7 @@ impl Proxy {
         let (handle, user) = (visit.dressed.handle.clone(), visit.dressed.user.clone());
         // Entered before the app answers: an end of the session that comes meanwhile is not missed.
         let ticket = self.shared.tunnels.enter(handle, user);
-        let opened = tunnel::open(&self.shared.connector, &peer, request, route.timeout.read).await?;
+        let opened = tunnel::open(session, app, request, route.timeout.read).await?;
         let mut head = opened.head.clone();
         self.undress(exchange, &mut head).await?;
         if head.status != 101 {
@@ -232,6 +264,11 @@ impl Exchange {
         let status = rejection.status();
         self.refusal = Some(rejection);
         Error::e_explain(ErrorType::HTTPStatus(status), "refused")
+    }
+
+    /// Whether a server that could not be reached leaves others to try.
+    fn has_servers_left(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| self.tries < upstream.server_count())
     }
 }
 
@@ -254,18 +291,24 @@ impl ProxyHttp for Proxy {
             refusal: None,
             refusal_cookies: Vec::new(),
             event: Event::None,
+            reason: "",
             upstream: None,
+            turn: None,
             tries: 0,
+            interim: 0,
             body_bytes: 0,
             tunnel_bytes: (0, 0),
             under_way: self.shared.under_way.clone(),
         }
     }
 
+    /// None: bodies pass as they are.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
     /// Understood or refused, then stripped: nothing of ours that a client sent is seen by anything that follows.
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         guard::busy();
-        downstream::set_timeouts(session, self.shared.limits.idle);
+        downstream::set_timeouts(session);
         match downstream::understand(session, self.edge(), self.shared.limits) {
             Ok(inbound) => {
                 downstream::strip_request(session, self.edge(), &inbound)?;
@@ -300,13 +343,12 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        exchange.tries += 1;
-        self.peer(exchange).map(Box::new)
+        self.peer(exchange).await.map(Box::new)
     }
 
     /// Nothing was sent yet, so another server may be tried, whatever the method.
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
-        error.set_retry(exchange.upstream.as_ref().is_some_and(|upstream| exchange.tries < upstream.server_count()));
+        error.set_retry(exchange.has_servers_left());
         error
     }
 
@@ -326,6 +368,10 @@ impl ProxyHttp for Proxy {
 
     /// Undressed, committed, and only then on its way: what the visitor is told is stored.
     async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
+        if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            // Whoever asks for another protocol goes through a tunnel; nobody asked here.
+            return exchange.refuse(Rejection::UpstreamMalformed);
+        }
         self.undress(exchange, head).await?;
         downstream::suit_version(session, head);
         Ok(())
@@ -390,8 +436,12 @@ impl Proxy {
         let reply = unpanicked(self.edge().answer(endpoint, &inbound, &session.req_header().headers, &form)).await;
         let Some(reply) = reply else { return exchange.refuse(Rejection::Defect) };
         exchange.event = reply.event;
-        if let Some(handle) = &reply.ended {
+        exchange.reason = reply.reason;
+        for handle in &reply.ended {
             self.shared.tunnels.close_session(handle);
+        }
+        if let Some(user) = &reply.ended_user {
+            self.shared.tunnels.close_user(user);
         }
         downstream::write_reply(session, reply).await?;
         Ok(true)

@@ -1,6 +1,7 @@
 //! WebSockets, carried by ourselves: Pingora's own tunnel may end right after the 101 when the app answers fast, idles out after a
 //! minute, and cannot be closed from outside.
 
+use super::MOST_INTERIM;
 use bytes::Bytes;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -16,9 +17,6 @@ use tokio::time::{Instant, timeout};
 
 /// A side that takes no bytes for this long is gone.
 const WRITE: Duration = Duration::from_secs(10);
-
-/// Interim answers before the final one; more are not relayed.
-const MOST_INTERIM: usize = 8;
 
 /// The open tunnels, by the session's handle, so that the end of a session ends them.
 #[derive(Default)]
@@ -101,9 +99,21 @@ pub struct Opened {
     patience: Duration,
 }
 
-/// Sends the dressed upgrade request and waits for the app's final answer.
-pub async fn open(connector: &Connector, peer: &HttpPeer, request: RequestHeader, patience: Duration) -> Result<Opened> {
-    let (mut app, _) = connector.get_http_session(peer).await?;
+/// Connects. Nothing is sent yet, so another server may be tried.
+pub async fn connect(connector: &Connector, peer: &HttpPeer) -> Result<AppSession> {
+    connector.get_http_session(peer).await.map(|(app, _)| app).map_err(Error::into_up)
+}
+
+/// Sends the dressed upgrade request and waits for the app's final answer, for as long as the visitor waits too.
+pub async fn open(session: &mut Session, app: AppSession, request: RequestHeader, patience: Duration) -> Result<Opened> {
+    tokio::select! {
+        opened = shake_hands(app, request, patience) => opened.map_err(Error::into_up),
+        // Nothing may come before the 101, so whatever comes is the end.
+        gone = session.downstream_session.read_body_or_idle(true) => Err(gone.err().map_or_else(|| Error::new(ErrorType::ConnectionClosed), Error::into_down)),
+    }
+}
+
+async fn shake_hands(mut app: AppSession, request: RequestHeader, patience: Duration) -> Result<Opened> {
     app.read_timeout = Some(patience);
     app.write_timeout = Some(WRITE);
     app.write_request_header(Box::new(request)).await?;

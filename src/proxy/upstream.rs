@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Kept-alive connections to an app are given up before Node's own 5 s, lest a POST meet a closing socket.
 const POOLED: Duration = Duration::from_secs(4);
@@ -15,6 +16,9 @@ const WRITE: Duration = Duration::from_secs(60);
 /// Names are looked up again this often.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
+/// A name that has no address yet (its container starts later) is tried again sooner.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
+
 /// One upstream: servers that are as good as each other.
 pub struct Upstream {
     name: String,
@@ -23,6 +27,8 @@ pub struct Upstream {
     next: AtomicUsize,
     /// Keeps this upstream's pooled connections apart from those of others.
     group: u64,
+    /// Whether names were looked up for the first time.
+    looked_up: watch::Sender<bool>,
 }
 
 struct Server {
@@ -45,7 +51,8 @@ impl Upstream {
             let fixed: Vec<SocketAddr> = host.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
             Server { host, port, addresses: RwLock::new(fixed.into()) }
         };
-        Upstream { name, tls, servers: servers.into_iter().map(server).collect(), next: AtomicUsize::new(0), group }
+        let servers = servers.into_iter().map(server).collect();
+        Upstream { name, tls, servers, next: AtomicUsize::new(0), group, looked_up: watch::Sender::new(false) }
     }
 
     /// The name in `proxy.toml`, for the log.
@@ -58,9 +65,14 @@ impl Upstream {
         self.servers.len()
     }
 
-    /// The next server in turn; `None` while no name of any server could be resolved.
-    pub fn peer(&self, patience: Patience) -> Option<HttpPeer> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+    /// Whose turn it is. A request keeps its turn and counts on from there when it tries again, so that it meets each server once, however
+    /// many others ask at the same time.
+    pub fn turn(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The server whose turn it is; `None` while no name of any server could be resolved.
+    pub fn peer(&self, turn: usize, patience: Patience) -> Option<HttpPeer> {
         let count = self.servers.len();
         let (server, address) = (0..count).find_map(|step| {
             let server = self.servers.get(turn.wrapping_add(step) % count)?;
@@ -80,7 +92,8 @@ impl Upstream {
     pub fn authority(&self) -> Option<String> {
         let server = self.servers.first()?;
         let default = if self.tls { 443 } else { 80 };
-        Some(if server.port == default { server.host.clone() } else { format!("{}:{}", server.host, server.port) })
+        let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
+        Some(if server.port == default { host } else { format!("{host}:{}", server.port) })
     }
 
     /// Looks up the names of this upstream's servers, now and then for ever. Ends at once if all are addresses.
@@ -92,7 +105,17 @@ impl Upstream {
             for server in self.servers.iter().filter(|server| !server.is_address()) {
                 server.resolve(&self.name).await;
             }
-            tokio::time::sleep(RESOLVE_EVERY).await;
+            self.looked_up.send_replace(true);
+            let all_known = self.servers.iter().all(|server| !server.read().is_empty());
+            tokio::time::sleep(if all_known { RESOLVE_EVERY } else { RESOLVE_AGAIN }).await;
+        }
+    }
+
+    /// Waits until names were looked up once, so that the first requests after the start find their server. Whoever asks bounds it.
+    pub async fn looked_up(&self) {
+        if self.servers.iter().all(|server| server.read().is_empty()) {
+            // The sender lives as long as `self`.
+            let _ = self.looked_up.subscribe().wait_for(|done| *done).await;
         }
     }
 }

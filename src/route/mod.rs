@@ -2,9 +2,13 @@
 
 mod pattern;
 mod require;
+mod template;
 
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, is_host_name};
 pub use require::{Require, Wanted};
+pub use template::{Place, Template, TemplateError};
+
+use bytes::Bytes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use std::time::Duration;
 /// One `[[routes]]` table of `proxy.toml`, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// For logs: `app.example.com/admin/*`, or `/*`.
+    /// For logs: `GET|POST app.example.com/admin/*`, or `/*`.
     pub name: String,
     /// What it matches.
     pub pattern: Pattern,
@@ -47,6 +51,21 @@ pub struct Route {
     pub when_down: WhenDown,
     /// What the app is told about the session.
     pub headers: HeaderSettings,
+}
+
+impl Route {
+    /// Cuts `strip_prefix` off a canonical path: the part that goes, as the visitor spelled it, and the path that the app gets. `None`: the
+    /// path stays as it is. Compared as routes are: an escape and what it stands for are the same, and a segment is cut whole or not at all.
+    pub fn stripped<'a>(&self, path: &'a str) -> Option<(&'a str, &'a str)> {
+        let (gone, rest) = pattern::split_prefix(path, self.strip_prefix.as_deref()?)?;
+        Some((gone, if rest.is_empty() { "/" } else { rest }))
+    }
+
+    /// Whether the path is this route's. A route that keeps visitors out takes it in any case of letters: to an app that does not tell
+    /// `/ADMIN` from `/admin`, they are one page, and a wider route further down must not open it.
+    pub fn matches_path(&self, path: &str) -> bool {
+        self.pattern.path.matches(path) || (self.session == SessionUse::Required && self.pattern.path.matches_in_any_case(path))
+    }
 }
 
 /// Whether a route's requests carry a session.
@@ -119,8 +138,8 @@ pub struct HeaderSettings {
     pub max_bytes: usize,
     /// What happens beyond that.
     pub overflow: Overflow,
-    /// Further headers: the name as written, and a checked template over `{user}`, `{handle}` and `{field:name}`.
-    pub set: Vec<(String, String)>,
+    /// Further headers: the name of one, as it is written, and what it says.
+    pub set: Vec<(Bytes, Template)>,
 }
 
 /// The fields that have a header of their own.
@@ -187,7 +206,7 @@ impl Routes {
         let mut host_known = false;
         for route in self.0.iter().filter(|route| route.pattern.matches_host(host)) {
             host_known = true;
-            if route.pattern.path.matches(path) && route.pattern.matches_method(method) {
+            if route.matches_path(path) && route.pattern.matches_method(method) {
                 return Ok(route);
             }
         }
@@ -200,7 +219,7 @@ impl Routes {
     }
 
     fn allowed_methods(&self, host: &str, path: &str) -> BTreeSet<String> {
-        let fitting = self.0.iter().filter(|route| route.pattern.matches_host(host) && route.pattern.path.matches(path));
+        let fitting = self.0.iter().filter(|route| route.pattern.matches_host(host) && route.matches_path(path));
         fitting.filter_map(|route| route.pattern.methods.as_ref()).flatten().cloned().collect()
     }
 }
@@ -250,6 +269,25 @@ mod tests {
         assert_eq!(found(&routes, "x", "/a", "GET"), Ok("/a"));
         assert_eq!(found(&routes, "x", "/a/b", "GET"), Ok("/a/*"));
         assert_eq!(found(&routes, "x", "/b", "GET"), Ok("/*"));
+    }
+
+    #[test]
+    fn a_route_that_keeps_visitors_out_takes_every_case_of_letters() {
+        let guarded = |path| Arc::new(Route { session: SessionUse::Required, ..Route::clone(&route("", path, &[])) });
+        let routes = Routes::new(vec![guarded("/admin/*"), guarded("/Über"), route("", "/shop/*", &[]), route("", "/*", &[])]);
+
+        for (path, name) in [
+            ("/admin/x", "/admin/*"),
+            ("/ADMIN", "/admin/*"),
+            ("/Admin/X", "/admin/*"),
+            ("/%C3%BCBER", "/Über"),
+            ("/administrator", "/*"),
+            ("/ADMINISTRATOR", "/*"),
+            ("/%C3%BCber/x", "/*"),
+            ("/SHOP/x", "/*"),
+        ] {
+            assert_eq!(found(&routes, "x", path, "GET"), Ok(name), "{path}");
+        }
     }
 
     #[test]

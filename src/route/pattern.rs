@@ -148,6 +148,32 @@ impl PathPattern {
         self.matches_decoded(&decoded(path))
     }
 
+    /// Whether the path fits if the case of letters means nothing, as it does to many apps (IIS, ASP.NET, files on Windows and macOS).
+    pub fn matches_in_any_case(&self, path: &str) -> bool {
+        let path = decoded(path);
+        let own = self.base_text();
+        if path.is_ascii() && own.is_ascii() {
+            let begins_so = path.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own));
+            let rest = path.get(own.len()..).unwrap_or_default();
+            return begins_so && (rest.is_empty() || (matches!(self, PathPattern::Prefix(_)) && rest.starts_with('/')));
+        }
+        let (path, own) = (path.to_lowercase(), own.to_lowercase());
+        match self {
+            PathPattern::Exact(_) => own == path,
+            PathPattern::Prefix(_) => is_at_or_below(&path, &own),
+        }
+    }
+
+    /// The path itself, or the one that all others are below; begins with `/`.
+    pub fn base(&self) -> &str {
+        Some(self.base_text()).filter(|path| !path.is_empty()).unwrap_or("/")
+    }
+
+    fn base_text(&self) -> &str {
+        let (PathPattern::Exact(path) | PathPattern::Prefix(path)) = self;
+        path
+    }
+
     fn matches_decoded(&self, path: &str) -> bool {
         match self {
             PathPattern::Exact(exact) => exact == path,
@@ -170,14 +196,6 @@ impl Default for PathPattern {
     }
 }
 
-impl PathPattern {
-    /// The path itself, or the one that all others are below; begins with `/`.
-    pub fn base(&self) -> &str {
-        let (PathPattern::Exact(path) | PathPattern::Prefix(path)) = self;
-        if path.is_empty() { "/" } else { path }
-    }
-}
-
 impl std::fmt::Display for PathPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -190,6 +208,13 @@ impl std::fmt::Display for PathPattern {
 /// Escapes undone. The path of a request holds none whose meaning would change by that (`%2F`, `%25`); see `inbound/target.rs`.
 fn decoded(path: &str) -> Cow<'_, str> {
     percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or(Cow::Borrowed(path))
+}
+
+/// Splits a path behind a prefix, at the end of a segment.
+pub(super) fn split_prefix<'a>(path: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
+    let prefix = decoded(prefix);
+    let ends = path.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
+    ends.filter_map(|end| path.split_at_checked(end)).find(|(start, _)| decoded(start) == prefix)
 }
 
 fn is_at_or_below(path: &str, base: &str) -> bool {

@@ -32,8 +32,8 @@ const H2_IDLE: Duration = Duration::from_secs(120);
 /// Idle connections to apps that are kept, over all threads.
 const POOL: usize = 512;
 
-/// At most one more server is tried when one cannot be reached.
-const TRIES: usize = 3;
+/// Tries of one request beyond one for each server: connections from the pool may be dead.
+const MORE_TRIES: usize = 2;
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ fn bound(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 fn engine(proxy: &Proxy, h2c: bool) -> HttpProxy<Proxy> {
-    let conf = ServerConf { upstream_keepalive_pool_size: POOL, max_retries: TRIES, ..ServerConf::default() };
+    let conf = ServerConf { upstream_keepalive_pool_size: POOL, max_retries: proxy.most_servers() + MORE_TRIES, ..ServerConf::default() };
     let mut engine = http_proxy(&Arc::new(conf), proxy.clone());
     let mut options = HttpServerOptions::default();
     options.h2c = h2c;

@@ -23,7 +23,7 @@ type Committed = Result<Outcome, Arc<StoreError>>;
 
 /// What became of a new record.
 pub(super) enum Created {
-    Stands(SessionId, SessionKey, Record),
+    Stands(SessionId, SessionKey, Arc<Record>),
     /// All of the user's sessions were ended while it was made, so it was taken back.
     Revoked,
 }
@@ -46,8 +46,12 @@ impl Sessions {
         }
         let sessions = self.clone();
         let task = tokio::spawn(async move { sessions.write(visitor, changes, &at).await });
-        // The task is never aborted; if it panicked, the outcome is unknown and the visitor is told nothing.
-        task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
+        match task.await {
+            Ok(committed) => committed,
+            // A defect of ours is the caller's to contain; it is no outage of the store.
+            Err(defect) if defect.is_panic() => std::panic::resume_unwind(defect.into_panic()),
+            Err(aborted) => Err(Arc::new(unavailable(Box::new(aborted)))),
+        }
     }
 
     /// Whether an answer that asks for nothing has nothing to do with any session.
@@ -72,7 +76,7 @@ impl Sessions {
             return Some(Outcome::quiet(Event::Resumed));
         }
         let now = self.now();
-        if self.is_refresh_due(session, at, now) {
+        if self.is_refresh_due(session, at.touch, now) {
             return None;
         }
         let touched = at.touch && self.touch_later(session, at);
@@ -81,9 +85,9 @@ impl Sessions {
 
     /// Whether a session that nobody changed is to be written in full, with a cookie that lasts as long. Never on a route that does not
     /// keep sessions alive.
-    fn is_refresh_due(&self, session: &Session, at: &Circumstances, now: Timestamp) -> bool {
+    pub(super) fn is_refresh_due(&self, session: &Session, touch: bool, now: Timestamp) -> bool {
         let lifecycle = &self.options.lifecycle;
-        at.touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
+        touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
     }
 
     /// A use without a full write. Signing a cookie anew needs none.
@@ -196,7 +200,7 @@ impl Sessions {
     ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
         let Some(id) = &session.id else { return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))) };
         let modified = record.data != session.record.data || record.max_age != session.record.max_age;
-        if !modified && !self.is_refresh_due(session, at, now) {
+        if !modified && !self.is_refresh_due(session, at.touch, now) {
             // A patch that changed nothing is a plain use.
             return Ok(Ok(self.plain_use(session, at, now).await));
         }
@@ -230,13 +234,17 @@ impl Sessions {
     /// session that it continues began: an end of all may have looked before the record was there.
     pub(super) async fn create(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Result<Created, Arc<StoreError>> {
         record = self.stamped(record, at, now);
-        let Some(user) = record.user.clone() else { return self.insert(record, now).await.map(|(id, key, r)| Created::Stands(id, key, r)) };
+        let Some(user) = record.user.clone() else {
+            let record = Arc::new(record);
+            return self.insert(record.clone(), now).await.map(|(id, key)| Created::Stands(id, key, record));
+        };
         let epoch = match record.epoch {
             Some(epoch) => epoch,
             None => self.store.epoch(&user).await.map_err(Arc::new)?,
         };
         record.epoch = Some(epoch);
-        let (id, key, record) = self.insert(record, now).await?;
+        let record = Arc::new(record);
+        let (id, key) = self.insert(record.clone(), now).await?;
         match self.store.epoch(&user).await {
             Ok(current) if current <= epoch => Ok(Created::Stands(id, key, record)),
             Ok(_) => {
@@ -250,18 +258,17 @@ impl Sessions {
         }
     }
 
-    async fn insert(&self, record: Record, now: Timestamp) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
-        let shared = Arc::new(record.clone());
+    async fn insert(&self, record: Arc<Record>, now: Timestamp) -> Result<(SessionId, SessionKey), Arc<StoreError>> {
         loop {
             let id = SessionId::generate(self.entropy.as_ref());
             let key = SessionKey::of(&id, self.options.id_hash);
-            match self.store.create(&key, shared.clone()).await {
-                Ok(()) => return Ok((id, key, record)),
+            match self.store.create(&key, record.clone()).await {
+                Ok(()) => return Ok((id, key)),
                 Err(StoreError::Taken) => {}
                 Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
                     let found = self.store.load(&key, now).await;
                     if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
-                        return Ok((id, key, record));
+                        return Ok((id, key));
                     }
                     self.discard(&key).await;
                     return Err(Arc::new(error));
@@ -347,6 +354,7 @@ impl Sessions {
     /// Sets the user of a new session, the app's word or the configured field's, and how long the browser is to remember it.
     pub(super) fn sign_in(&self, record: &mut Record, changes: &Changes, now: Timestamp) {
         let (login, lifecycle) = (changes.login.as_deref(), &self.options.lifecycle);
+        record.epoch = changes.epoch.filter(|_| login.is_some());
         match changes.remember.filter(|_| login.is_some() && record.max_age.is_none()) {
             Some(true) => record.max_age = lifecycle.max_age.or(lifecycle.idle_timeout),
             Some(false) => record.cookie.original_max_age = None,

@@ -4,7 +4,7 @@ use super::changes::Event;
 use super::end::Grave;
 use super::id::{Handle, SessionKey};
 use super::lifecycle::Lapse;
-use super::record::{Client, Record};
+use super::record::{Client, Epoch, Record};
 use super::sessions::{Session, Sessions};
 use super::store::{StoreError, Whose};
 use crate::clock::Timestamp;
@@ -99,6 +99,11 @@ impl Sessions {
         let mut event = Event::Ended;
         self.end_all_of(user, &mut event).await;
         Ok(event)
+    }
+
+    /// How often all of the user's sessions have been ended: for a login whose password is about to be checked.
+    pub async fn epoch_of(&self, user: &str) -> Result<Epoch, Arc<StoreError>> {
+        self.store.epoch(user).await.map_err(Arc::new)
     }
 
     /// Ends the session of a handle, whoever's it is. [`Event::None`]: there is none.

@@ -81,7 +81,7 @@ impl Sessions {
         if let Err(error) = self.bury(&mut grave, seen).await {
             tracing::error!(%error, "{UNCONFIRMED}");
             for key in grave.path {
-                self.keep_trying(Unconfirmed::Session(key, grave.handle.clone()));
+                self.keep_trying(Unconfirmed::Session(key, grave.handle.clone(), grave.why));
             }
             *event = Event::EndUnconfirmed;
         }
@@ -210,7 +210,7 @@ impl Sessions {
 
     async fn end_in_store(&self, end: &Unconfirmed) -> Result<(), StoreError> {
         match end {
-            Unconfirmed::Session(key, handle) => self.bury(&mut Grave::of(key, handle.as_ref(), Lapse::Ended), None).await,
+            Unconfirmed::Session(key, handle, why) => self.bury(&mut Grave::of(key, handle.as_ref(), *why), None).await,
             Unconfirmed::User(user, at) => self.bury_all_of(user, *at).await,
         }
     }

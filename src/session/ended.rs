@@ -1,6 +1,7 @@
 //! Sessions that were ended while the store refused: this proxy turns them away from memory until the store has let them go.
 
 use super::id::{Handle, SessionKey};
+use super::lifecycle::Lapse;
 use super::record::Record;
 use crate::clock::Timestamp;
 use std::collections::HashMap;
@@ -48,7 +49,7 @@ impl Waiting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unconfirmed {
     /// This session's; with its handle, if it is known, also under any id that a renewal gave it meanwhile.
-    Session(SessionKey, Option<Handle>),
+    Session(SessionKey, Option<Handle>, Lapse),
     /// Those of all sessions of a user that began before the moment.
     User(String, Timestamp),
 }
@@ -61,7 +62,7 @@ impl Ended {
             return false;
         }
         match end {
-            Unconfirmed::Session(key, handle) => waiting.put(key, handle.clone()),
+            Unconfirmed::Session(key, handle, _) => waiting.put(key, handle.clone()),
             Unconfirmed::User(user, at) => {
                 let latest = waiting.users.entry(user.clone()).or_insert(*at);
                 *latest = (*latest).max(*at);
@@ -75,7 +76,7 @@ impl Ended {
     pub fn remove(&self, end: &Unconfirmed) {
         let mut waiting = self.lock();
         match end {
-            Unconfirmed::Session(key, _) => waiting.take(key),
+            Unconfirmed::Session(key, ..) => waiting.take(key),
             // A later end of all waits for its own confirmation.
             Unconfirmed::User(user, at) if waiting.users.get(user).is_some_and(|latest| latest <= at) => drop(waiting.users.remove(user)),
             Unconfirmed::User(..) => {}
@@ -83,9 +84,14 @@ impl Ended {
         self.recount(&waiting);
     }
 
+    /// Whether no end waits.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     /// Whether the session of this key, or of this handle, was ended here.
     pub fn covers(&self, key: &SessionKey, handle: Option<&Handle>) -> bool {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return false;
         }
         let waiting = self.lock();
@@ -95,8 +101,7 @@ impl Ended {
     /// Whether this record's user ended all their sessions here after it began.
     pub fn covers_user(&self, user: Option<&str>, record: &Record) -> bool {
         let Some(user) = user else { return false };
-        self.count.load(Ordering::Acquire) > 0
-            && self.lock().users.get(user).is_some_and(|ended| record.created_at.is_none_or(|began| began <= *ended))
+        !self.is_empty() && self.lock().users.get(user).is_some_and(|ended| record.created_at.is_none_or(|began| began <= *ended))
     }
 
     fn recount(&self, waiting: &Waiting) {

@@ -12,6 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// At most this many rightly signed cookies of one request cost a store read.
 const MOST_READS: usize = 4;
@@ -194,6 +195,11 @@ impl Sessions {
         self.options.attributes.plain.domain.as_deref()
     }
 
+    /// How long a session may lie idle.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.options.lifecycle.idle_timeout
+    }
+
     /// Whether our cookie may travel on this kind of request at all: a `Secure` one does not on plain HTTP.
     pub fn cookie_is_possible(&self, secure: bool) -> bool {
         secure || !self.options.attributes.plain.secure
@@ -280,9 +286,9 @@ impl Sessions {
         };
         // Asked again: the end may have come while the read was under way.
         if let Found::Live(record, _) = &found
-            && (self.ended.covers(key, record.handle.as_ref()) || self.ended.covers_user(self.user_of(record).as_deref(), record))
+            && let Some(why) = self.ended_here(key, record)
         {
-            return Ok(Err(Lapse::Ended));
+            return Ok(Err(why));
         }
         let lifecycle = &self.options.lifecycle;
         Ok(match found {
@@ -291,6 +297,16 @@ impl Sessions {
             Found::Expired(record) => Err(lifecycle.lapse(&record, now)),
             Found::Absent => Err(Lapse::Unknown),
         })
+    }
+
+    /// Asked of every session that is read, so it costs one atomic load nearly always.
+    fn ended_here(&self, key: &SessionKey, record: &Record) -> Option<Lapse> {
+        match () {
+            () if self.ended.is_empty() => None,
+            () if self.ended.covers(key, record.handle.as_ref()) => Some(Lapse::Ended),
+            () if self.ended.covers_user(self.user_of(record).as_deref(), record) => Some(Lapse::Revoked),
+            () => None,
+        }
     }
 
     /// Whether this session was ended here and the store has not confirmed it yet.

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// A session's successor under a new id, and what became of the old record.
 struct Successor {
     key: SessionKey,
-    record: Record,
+    record: Arc<Record>,
     outcome: Outcome,
     swap: Swap,
 }
@@ -84,7 +84,7 @@ impl Sessions {
                 self.begin(changes, at).await.map(Ok)
             }
             Swap::Unknown(_) if changes.login.is_some() => {
-                self.keep_trying(Unconfirmed::Session(session.key.clone(), Some(session.handle().clone())));
+                self.keep_trying(Unconfirmed::Session(session.key.clone(), Some(session.handle().clone()), Lapse::Replaced));
                 Ok(Ok(self.welcome(successor).await))
             }
             _ => self.conclude(successor).await,

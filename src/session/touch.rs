@@ -1,6 +1,7 @@
 //! Noting that a session is in use: off the request's path, once per interval, never a change.
 
 use super::changes::Circumstances;
+use super::lifecycle::Rolling;
 use super::sessions::{Session, Sessions};
 use super::store::{Found, Touch};
 use crate::clock::Timestamp;
@@ -10,6 +11,14 @@ use std::sync::{Arc, PoisonError};
 const MOST: usize = 1024;
 
 impl Sessions {
+    /// The most common use of all: of a live session by an answer that asks for nothing, when nothing is due. Then there is nothing to
+    /// commit.
+    pub fn is_at_rest(&self, session: &Session, touch: bool) -> bool {
+        let (lifecycle, now) = (&self.options.lifecycle, self.now());
+        let rolls = lifecycle.rolling == Rolling::Always || lifecycle.is_touch_due(&session.record, now);
+        !(touch && rolls) && !session.resign && !self.is_refresh_due(session, touch, now)
+    }
+
     /// Starts a touch if one is due and none of this session is under way. The answer does not wait for it: nothing that the visitor
     /// was told depends on it.
     pub(super) fn touch_later(self: &Arc<Self>, session: &Session, at: &Circumstances) -> bool {

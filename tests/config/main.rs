@@ -11,6 +11,7 @@ use std::time::Duration;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ROUTE: &str = "[[routes]]\nupstream = \"demo\"\n";
+const BCRYPT: &str = "$2b$10$UU.SnId495DX.8C0MAdLsOQRGc1xaHj4HvHPG1P/GoGR3Kg0pM7ha";
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -28,6 +29,9 @@ fn load_with(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config
     std::fs::write(directory.path().join("proxy.toml"), text).unwrap();
     std::fs::write(directory.path().join("key"), format!("{KEY}\n")).unwrap();
     std::fs::write(directory.path().join("logo.svg"), "<svg/>").unwrap();
+    std::fs::write(directory.path().join("users.toml"), format!("[users.alice]\nhash = \"{BCRYPT}\"\n")).unwrap();
+    std::fs::write(directory.path().join("broken.toml"), "[users.alice]\nhash = \"$1$old\"\nrolle = \"x\"\n").unwrap();
+    std::fs::write(directory.path().join(".htpasswd"), format!("alice:{BCRYPT}\nold:$apr1$a$b\n")).unwrap();
     config::load(&directory.path().join("proxy.toml"), env)
 }
 
@@ -151,7 +155,6 @@ fn the_smallest_file_has_all_defaults() {
     };
     assert_eq!(config.routes.iter().map(|route| (**route).clone()).collect::<Vec<_>>(), [route]);
     assert_eq!(config.log, Log { level: Level::INFO, format: LogFormat::Auto, access: true });
-    assert_eq!(config.reserved, BTreeSet::new());
 }
 
 #[test]
@@ -179,6 +182,33 @@ fn syntax_errors_are_told_once_each_and_the_sound_rest_is_read() {
             "8:1: not TOML: missing comma between array elements, expected `,`",
         ]
     );
+}
+
+#[test]
+fn a_misspelt_title_hides_no_mistake_below_it() {
+    let text = "[sesion]\nidle_timeot = \"1m\"\n[[route]]\nupstrem = \"demo\"\nupstream = \"demo\"";
+
+    let mut told = titles(text);
+
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "1:2: unknown key `sesion` in the file",
+            "2:1: unknown key `idle_timeot` in `[session]`",
+            "3:3: unknown key `route` in the file",
+            "4:1: unknown key `upstrem` in `[[routes]]`",
+        ]
+    );
+}
+
+#[test]
+fn the_files_listeners_are_checked_even_where_the_environment_names_others() {
+    let env = |name: &str| (name == "CLOAKROOM_LISTEN").then(|| "127.0.0.1:1, 127.0.0.1:1".to_owned());
+
+    let report = load_with(&format!("server.listen = [\"nonsense\"]\n{ROUTE}"), &env).unwrap_err();
+
+    assert_eq!(report.errors(), 2);
 }
 
 #[test]
@@ -283,10 +313,9 @@ fn a_route_overrides_the_headers_key_by_key() {
     let config = config(&format!("{global}{ROUTE}headers = {{ fields = [\"role\"], set = {{ \"remote-user\" = \"{{field:mail}}\" }} }}"));
 
     let headers = &config.routes[0].headers;
-    let pair = |name: &str, template: &str| (name.to_owned(), template.to_owned());
+    let pair = |name: &'static str, template: &str| (name.into(), Template::parse(template).expect("a template"));
     assert_eq!(headers.set, [pair("X-Id", "{handle}"), pair("remote-user", "{field:mail}")]);
     assert_eq!((headers.encoding, &headers.fields), (Encoding::Raw, &Fields::Only(BTreeSet::from(["role".to_owned()]))));
-    assert_eq!(config.reserved, BTreeSet::from(["remote-user".to_owned(), "x-id".to_owned()]));
 }
 
 #[test]
@@ -343,8 +372,17 @@ fn each_rule_names_what_breaks_it() {
         ("session.cookie.domain = \"https://a\"", "1:25: `domain` cannot be `https://a`"),
         ("session.cookie.max_age = \"401d\"", "1:26: `max_age` cannot be `401d`"),
         ("session.cookie = { partitioned = true, secure = false }", "1:34: `partitioned` needs a secure cookie"),
+        ("session.cookie.same_site = \"none\"", "1:28: `same_site = \"none\"` needs a secure cookie"),
+        ("session.cookie.partitioned = true", "1:30: `partitioned` needs a secure cookie"),
+        ("session.cookie.path = \"/app\"", "1:23: browsers do not send this cookie to pages under `/.cloakroom/`"),
+        ("session.expose = [\"user\"]", "1:18: `expose` cannot name `user`"),
+        ("server.listen = \"8080\"", "1:17: `listen` must be a list in [ ]"),
+        ("store.kind = \"mongo\"\nstore.uri = \"env:HOME\"", "1:14: `kind` cannot be `mongo`"),
+        ("headers.set = { Content-Type = \"{user}\" }", "1:17: `headers.set` cannot set `Content-Type`"),
+        ("headers.set = { \"X#Session#User\" = \"{user}\" }", "1:17: `headers.set` cannot set `X#Session#User`"),
         ("session.cookie.secure = true", "1:25: `secure = true`, but nothing says that the site is served over TLS"),
         ("headers.set = { \"a b\" = \"{user}\" }", "1:17: `headers.set` cannot set `a b`"),
+        ("headers.set = { \"X-Brace\" = \"a}b {handle}\" }", "1:29: not a header template"),
         ("headers.set = { X_Session_User = \"{user}\" }", "1:17: `headers.set` cannot set `X_Session_User`"),
         ("upstreams.demo.servers = [\"a:1\"]", "1:11: an upstream cannot be named `demo`"),
         ("upstreams.a = {}", "1:11: the upstream `a` has no `servers`"),
@@ -354,6 +392,8 @@ fn each_rule_names_what_breaks_it() {
         assert_eq!(titles_beside_a_route(text), [expected]);
     }
     assert_eq!(titles_beside_a_route(&format!("{https}session.cookie.name = \"__HOST-a\"")), Vec::<String>::new());
+    let foreign = format!("{https}session.cookie.domain = \"other.org\"");
+    assert_eq!(titles_beside_a_route(&foreign), ["2:25: `domain` cannot be `other.org` for this site"]);
     let routes = [
         ("write = \"cart\"", "3:9: `write` cannot be `cart`"),
         ("session = \"off\"\nwrite = [\"a\"]", "4:9: `write` on a route with session = \"off\""),
@@ -418,6 +458,16 @@ fn what_a_route_requires_is_read_into_types() {
 }
 
 #[test]
+fn a_route_for_users_where_nobody_can_sign_in_is_a_warning() {
+    let warned = |more: &str| titles(&format!("{more}\n{ROUTE}session = \"required\"\n"));
+
+    assert_eq!(warned(""), ["the route `/*` asks for a signed-in user, and nobody can sign in"]);
+    assert_eq!(warned("session.user_from = \"name\""), Vec::<String>::new());
+    assert_eq!(warned("[[routes]]\nupstream = \"demo\"\nmatch = { path = \"/in\" }\nlogin = true"), Vec::<String>::new());
+    assert!(!warned("[login]").iter().any(|title| title.contains("nobody can sign in")));
+}
+
+#[test]
 fn a_hidden_route_is_shown_beside_the_one_that_hides_it() {
     let seen = told(&format!("{ROUTE}\n{ROUTE}match.path = \"/a\"\n\n{ROUTE}"));
 
@@ -459,4 +509,50 @@ fn a_listener_is_an_address_or_a_table() {
 
     let listener = |addr: &str, h2c| Listen { addr: addr.parse().unwrap(), h2c };
     assert_eq!(config.server.listen, [listener("[::]:80", false), listener("0.0.0.0:8080", true)]);
+}
+
+#[test]
+fn the_login_has_defaults_and_the_users_of_an_app_share_the_stores_mongodb() {
+    let smallest = config(&format!("[login]\n{ROUTE}")).login.unwrap();
+    let shared =
+        "[store]\nkind = \"mongodb\"\nuri = \"env:MONGODB_URI\"\ndatabase = \"shop\"\n[session]\nsecrets = \"env:SESSION_SECRET\"\n";
+    let login = config(&format!(
+        "{shared}[login]\nusers = [\".htpasswd\", \"mongodb\", \"users.toml\"]\n[login.mongodb]\nfields = {{ role = \"p.role\" }}\n{ROUTE}"
+    ));
+
+    let files = |login: &Login| -> Vec<String> {
+        let named = login.users.iter().map(|source| match source {
+            SourceSettings::File(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
+            SourceSettings::Mongo(of) => format!("{}.{} {} {} {:?}", of.database, of.collection, of.name_field, of.hash_field, of.fields),
+        });
+        named.collect()
+    };
+    assert_eq!(files(&smallest), ["users.toml"]);
+    assert_eq!((smallest.path.as_str(), smallest.logout_path.as_str()), ("/login", "/logout"));
+    assert_eq!((smallest.default_return.as_str(), smallest.logout_return.as_str()), ("/", "/"));
+    let rate = |count| Some(Rate { count, within: 5 * MINUTE });
+    assert_eq!(smallest.throttle, Throttle { per_user: rate(5), per_client: rate(20) });
+    assert_eq!((smallest.remember, smallest.clear_site_data, smallest.page), (true, false, Page::default()));
+    let login = login.login.unwrap();
+    assert_eq!(files(&login), [".htpasswd", "shop.users username password {\"role\": \"p.role\"}", "users.toml"]);
+    let SourceSettings::Mongo(of) = &login.users[1] else { panic!() };
+    assert_eq!((of.uri.expose_secret(), of.rehash, of.lowercase), (b"mongodb://localhost".as_slice(), false, false));
+}
+
+#[test]
+fn mistakes_about_an_apps_users_are_told() {
+    let cases = [
+        ("", vec!["1:1: `[login.mongodb]` needs a `uri`", "1:1: `[login.mongodb]` needs a `database`"]),
+        ("uri = \"http://a\"\ndatabase = \"a\"", vec!["2:7: `uri` is no MongoDB connection string"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nname_field = \"$where\"", vec!["4:14: `name_field` cannot be `$where`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nfields = [\"password\"]", vec!["4:11: `fields` cannot copy `password`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nhash_field = \"a.b\"\nfields = { x = \"a\" }", vec!["5:12: `fields` cannot copy `x`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nfields = [\"cookie\"]", vec!["4:11: `fields` cannot copy `cookie`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nhash = \"x\"", vec!["4:1: unknown key `hash` in `[login.mongodb]`"]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(titles_beside_a_route(&format!("[login.mongodb]\n{text}")), expected, "{text}");
+    }
+    let twice = "[login]\nusers = [\"mongodb\"]";
+    assert_eq!(titles_beside_a_route(twice), ["2:10: `mongodb` stands for `[login.mongodb]`"]);
 }

@@ -4,7 +4,7 @@ use super::bench::*;
 use cloakroom::session::id::{Handle, IdHash};
 use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::record::Client;
-use cloakroom::session::{Circumstances, Device, Event, Visitor};
+use cloakroom::session::{Changes, Circumstances, CookieOrder, Device, Dropped, Event, Visitor};
 
 async fn handle(bench: &Bench, cookie: &str) -> String {
     bench.see(cookie).await.handle().as_str().to_owned()
@@ -228,4 +228,21 @@ async fn a_login_beyond_the_limit_ends_the_oldest_session_of_the_user() {
     assert_eq!((bench.lapse(&cookies[0]).await, bench.lapse(&cookies[1]).await), (Some(Lapse::Replaced), Some(Lapse::Replaced)));
     assert_eq!((is_in(&bench, &cookies[2]).await, is_in(&bench, &over_a_session).await), (true, true));
     assert!(is_in(&bench, &bobs).await);
+}
+
+#[tokio::test]
+async fn who_is_locked_out_while_the_password_is_checked_does_not_get_in() {
+    let bench = Bench::new();
+    let anonymous = bench.begin(set(r#"{"cart":1}"#)).await;
+    let epoch = Some(bench.sessions.epoch_of("alice").await.unwrap());
+
+    bench.sessions.end_user("alice").await.unwrap();
+    let late = Changes { epoch, ..login("alice") };
+    let outcomes = [bench.commit(Visitor::Stranger, late.clone()).await, bench.send(&anonymous, late).await];
+
+    for outcome in outcomes {
+        assert_eq!((outcome.event, outcome.cookie), (Event::Dropped(Dropped::Revoked), CookieOrder::Keep));
+    }
+    assert!(is_in(&bench, &anonymous).await, "the anonymous session stays");
+    assert!(is_in(&bench, &bench.begin(login("alice")).await).await, "a later login gets in");
 }

@@ -119,7 +119,7 @@ async fn an_unconfirmed_end_of_all_spares_whoever_signs_in_afterwards() {
     bench.store.set_down(true);
     let outcome = bench.commit(leaving, end_all()).await;
     bench.store.set_down(false);
-    assert_eq!((outcome.event, bench.lapse(&laptop).await), (Event::EndUnconfirmed, Some(Lapse::Ended)));
+    assert_eq!((outcome.event, bench.lapse(&laptop).await), (Event::EndUnconfirmed, Some(Lapse::Revoked)));
 
     bench.clock.advance(SECOND);
     let later = bench.begin(login("alice")).await;

@@ -112,6 +112,11 @@ impl Cloakroom {
         self.addrs = vec![announced(&mut self.child, &mut self.log, &before).await];
     }
 
+    /// Runs a subcommand beside it; `(exit code, standard output, standard error)`.
+    pub async fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        run(self.folder.path(), &self.env, arguments).await
+    }
+
     /// Replaces `proxy.toml`.
     pub fn reconfigure(&self, toml: &str) {
         fs::write(self.folder.path().join("proxy.toml"), listening(toml)).expect("written");
@@ -139,10 +144,14 @@ impl Builder {
 
     /// Runs a subcommand in the folder instead; `(exit code, standard output, standard error)`.
     pub async fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = command(self.folder.path(), &self.env).args(arguments).output().await.expect("the binary runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        run(self.folder.path(), &self.env, arguments).await
     }
+}
+
+async fn run(folder: &Path, env: &[(String, String)], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = command(folder, env).args(arguments).output().await.expect("the binary runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 /// The binary of this build, or `$CLOAKROOM_BIN` (to test a released one).

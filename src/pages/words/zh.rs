@@ -1,6 +1,6 @@
 //! Chinese, simplified.
 
-use super::{Devices, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
+use super::{Devices, JUST_NOW, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
 use std::time::Duration;
 
 /// Chinese, simplified.
@@ -10,7 +10,7 @@ pub const WORDS: Words = Words {
     try_again: "重试",
     request: "请求",
     sign_in: "登录",
-    log_out: "退出登录",
+    sign_out: "退出登录",
     sign_in_as_another: "换个账号登录",
     signed_in_as: |user| format!("您当前以 {user} 的身份登录。"),
     length,
@@ -63,7 +63,7 @@ pub const WORDS: Words = Words {
             (None, Some(system)) => format!("{system} 上的浏览器"),
             (None, None) => "未知设备".to_owned(),
         },
-        signed_in: |ago| format!("{}前登录", length(ago)),
+        signed_in: |ago| if ago < JUST_NOW { "刚刚登录".to_owned() } else { format!("{}前登录", length(ago)) },
         active: |ago| format!("{}前活动", length(ago)),
         active_now: "正在使用",
         end: "退出",
@@ -104,14 +104,23 @@ pub const WORDS: Words = Words {
             title: "请先登录",
             lines: &["您没有登录，因此您提交的内容没有被转交。", "请登录并回到表单，其中填写的内容需要重新提交。"],
         },
-        session_ended: Text { title: "请重新登录", lines: &["您的会话已结束。", "内容没有丢失：登录后即可回到此页面。"] },
-        login_too_old: Text { title: "请重新登录", lines: &["您登录已有一段时间，此页面需要重新登录。", "您在其他页面仍保持登录。"] },
+        session_ended: Text {
+            title: "请重新登录", lines: &["您的会话已结束。", "内容没有丢失：登录后即可回到此页面。"]
+        },
+        login_too_old: Text {
+            title: "请重新登录", lines: &["您登录已有一段时间，此页面需要重新登录。", "您在其他页面仍保持登录。"]
+        },
         form_needs_login: Text {
             title: "请重新登录",
-            lines: &["您登录已有一段时间，此操作需要重新登录，因此您提交的内容没有被转交。", "请登录并回到表单，其中填写的内容需要重新提交。"],
+            lines: &[
+                "您登录已有一段时间，此操作需要重新登录，因此您提交的内容没有被转交。",
+                "请登录并回到表单，其中填写的内容需要重新提交。",
+            ],
         },
         forbidden: Text { title: "此页面不对您开放", lines: &["您需要以有权查看的身份登录。"] },
-        not_allowed: Text { title: "此页面不对您开放", lines: &["此页面只对其他人开放。如果您有别的账号，可以换用它。"] },
+        not_allowed: Text {
+            title: "此页面不对您开放", lines: &["此页面只对其他人开放。如果您有别的账号，可以换用它。"]
+        },
         cross_site: Text {
             title: "这来自另一个网站", lines: &["为了您的安全，这只能在本站自己的页面上进行。", "请回到本站再试。"]
         },
@@ -121,6 +130,10 @@ pub const WORDS: Words = Words {
         logout_unconfirmed: Text {
             title: "您已在此设备上退出",
             lines: &["我们暂时联系不上保存会话的地方，会继续尝试在那里结束它。", "此浏览器已经忘记了它。"],
+        },
+        end_unconfirmed: Text {
+            title: "尚未确认",
+            lines: &["我们暂时联系不上保存会话的地方，因此还不能确定其他设备是否已退出。", "我们会继续尝试让它们退出。"],
         },
         upstream_unreachable: Text {
             title: "无法打开此页面", lines: &["它背后的服务暂时没有回应。", "请稍后重试。"]

@@ -32,6 +32,14 @@ impl MemoryStore {
         self.shelves.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn found(&self, key: &SessionKey, now: Timestamp) -> Found {
+        match self.read().records.get(key) {
+            Some(record) if record.is_live(now) => Found::Live(record.clone(), Version { revision: Some(record.revision), session: None }),
+            Some(record) => Found::Expired(record.clone()),
+            None => Found::Absent,
+        }
+    }
+
     fn write(&self) -> RwLockWriteGuard<'_, Shelves> {
         self.shelves.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,11 +135,11 @@ impl SessionStore for MemoryStore {
     }
 
     async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
-        Ok(match self.read().records.get(key) {
-            Some(record) if record.is_live(now) => Found::Live(record.clone(), version(record)),
-            Some(record) => Found::Expired(record.clone()),
-            None => Found::Absent,
-        })
+        Ok(self.found(key, now))
+    }
+
+    fn at_hand(&self, key: &SessionKey, now: Timestamp) -> Option<Found> {
+        Some(self.found(key, now))
     }
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {

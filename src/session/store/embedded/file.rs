@@ -29,6 +29,8 @@ const FIRST_LAYOUT: &str = "
 const SECOND_LAYOUT: &str = "
     ALTER TABLE sessions ADD COLUMN ended TEXT;
     ALTER TABLE sessions ADD COLUMN epoch INTEGER;
+    DROP INDEX sessions_by_user;
+    CREATE INDEX sessions_by_user ON sessions (user_id, handle) WHERE user_id IS NOT NULL;
     CREATE INDEX sessions_by_handle ON sessions (handle) WHERE handle IS NOT NULL;
     CREATE TABLE epochs (user_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 

@@ -11,6 +11,11 @@ use std::time::Duration;
 const COLUMNS: &str = "session, expires, created_at, updated_at, user_id, login_at, handle, revision, last_write, agent, address, max_age, moved_to, moved_at, ended,
     epoch";
 
+/// What the indexes can answer.
+const BY_USER: &str = "user_id = :user";
+const BY_PAGE: &str = "user_id = :user AND handle > :after";
+const BY_HANDLE: &str = "handle = :handle";
+
 /// Alive at the moment that is bound as `:now`.
 const LIVE: &str = "ended IS NULL AND (expires IS NULL OR expires > :now)";
 
@@ -119,23 +124,23 @@ pub fn bury(db: &Connection, whose: &Whose, tombstone: &Tombstone) -> rusqlite::
 }
 
 pub fn list(db: &Connection, user: &str, now: Timestamp) -> rusqlite::Result<Vec<(SessionKey, Stored)>> {
-    let sql = format!("SELECT key, {COLUMNS} FROM sessions WHERE user_id = :user AND {LIVE}");
-    let mut query = db.prepare_cached(&sql)?;
+    let mut query = db.prepare_cached(&select(BY_USER))?;
     query.query_map(named_params! { ":user": user, ":now": now.0 }, keyed)?.collect()
 }
 
 pub fn page(db: &Connection, user: &str, after: &str, most: usize, now: Timestamp) -> rusqlite::Result<Vec<(SessionKey, Stored)>> {
-    let sql =
-        format!("SELECT key, {COLUMNS} FROM sessions WHERE user_id = :user AND handle > :after AND {LIVE} ORDER BY handle LIMIT :most");
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let mut query = db.prepare_cached(&sql)?;
+    let mut query = db.prepare_cached(&format!("{} ORDER BY handle LIMIT :most", select(BY_PAGE)))?;
     query.query_map(named_params! { ":user": user, ":after": after, ":most": most, ":now": now.0 }, keyed)?.collect()
 }
 
 pub fn with_handle(db: &Connection, handle: &Handle, now: Timestamp) -> rusqlite::Result<Vec<(SessionKey, Stored)>> {
-    let sql = format!("SELECT key, {COLUMNS} FROM sessions WHERE handle = :handle AND {LIVE}");
-    let mut query = db.prepare_cached(&sql)?;
+    let mut query = db.prepare_cached(&select(BY_HANDLE))?;
     query.query_map(named_params! { ":handle": handle.as_str(), ":now": now.0 }, keyed)?.collect()
+}
+
+fn select(condition: &str) -> String {
+    format!("SELECT key, {COLUMNS} FROM sessions WHERE {condition} AND {LIVE}")
 }
 
 fn keyed(row: &Row<'_>) -> rusqlite::Result<(SessionKey, Stored)> {
@@ -220,4 +225,25 @@ fn execute_with(
 
 fn revision(seen: &Version) -> i64 {
     seen.revision.and_then(|revision| i64::try_from(revision).ok()).unwrap_or(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::open_for_writing;
+    use super::*;
+
+    #[test]
+    fn what_is_asked_by_user_or_by_handle_goes_by_an_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open_for_writing(&directory.path().join("file.db")).unwrap();
+        let page = format!("{} ORDER BY handle LIMIT :most", select(BY_PAGE));
+        let bury = "UPDATE sessions SET user_id = NULL WHERE user_id = :bound AND ended IS NULL".to_owned();
+
+        for sql in [select(BY_USER), page, select(BY_HANDLE), bury] {
+            let mut query = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let plan: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).collect::<rusqlite::Result<_>>().unwrap();
+            let index = if sql.contains("WHERE handle") { "sessions_by_handle (handle=?" } else { "sessions_by_user (user_id=?" };
+            assert!(plan.len() == 1 && plan.iter().all(|step| step.contains(index)), "{sql}: {plan:?}");
+        }
+    }
 }

@@ -2,7 +2,6 @@
 
 use super::super::{Applied, Operation, StoreError};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
-use mongodb::options::ConnectionString;
 
 /// The server that refuses in these ways has not applied the write: not primary, shutting down.
 const NOT_APPLIED: [i32; 6] = [10107, 11600, 11602, 13436, 189, 91];
@@ -40,36 +39,5 @@ pub fn code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => Some(command.code),
         _ => None,
-    }
-}
-
-/// What is wrong with the address, repeating nothing of what stands before its last `@`.
-///
-/// The driver's own message may quote a password, or a piece of one that holds a `/`. So the rest is parsed again without it: what is
-/// wrong there may be told, and if nothing is, the user or password is.
-pub fn without_password(error: &Error, uri: &str) -> String {
-    let Some((scheme, rest)) = uri.split_once("://") else { return "it must begin with mongodb:// or mongodb+srv://".to_owned() };
-    let Some((_, rest)) = rest.rsplit_once('@') else { return error.to_string() };
-    match ConnectionString::parse(format!("{scheme}://{rest}")) {
-        Err(error) => error.to_string(),
-        Ok(_) => "the user or password is not percent-encoded, or does not fit the options".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_never_repeats_a_piece_of_the_password() {
-        for uri in
-            ["mongodb://ada:s3cret@host/?heartbeatFrequencyMS=x", "mongodb://ada:s3/cret@host/", "mongodb://ada:s3:cret@host", "s3cret"]
-        {
-            let error = ConnectionString::parse(uri).unwrap_err();
-
-            let message = without_password(&error, uri);
-
-            assert!(!message.contains("s3") && !message.contains("cret"), "{message}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The indexes: connect-mongo's TTL index to the letter (any other options would break a Node app's start), and ours by user and by handle.
 
-use super::{Shared, epochs, errors};
+use super::{epochs, errors};
+use crate::mongo::LateClient;
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use std::sync::Weak;
@@ -14,18 +15,18 @@ const NAME_CONFLICT: i32 = 86;
 const NO_COLLECTION: i32 = 26;
 
 /// Makes the indexes once MongoDB answers. Ends by itself when they stand or the store is gone; never fails the start.
-pub fn keep_trying(shared: Weak<Shared>) {
+pub fn keep_trying(connection: Weak<LateClient>, database: String, collection: String) {
     tokio::spawn(async move {
-        while let Some(store) = shared.upgrade() {
-            let result = match store.collection().await {
-                Ok(collection) => ensure(&collection).await,
+        while let Some(connected) = connection.upgrade() {
+            let result = match connected.client().await {
+                Ok(client) => ensure(&client.database(&database).collection(&collection)).await,
                 Err(error) => Err(error),
             };
             match result {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(%error, "the session indexes wait for MongoDB"),
             }
-            drop(store);
+            drop(connected);
             tokio::time::sleep(PAUSE).await;
         }
     });
@@ -40,7 +41,7 @@ async fn ensure(sessions: &Collection<RawDocumentBuf>) -> mongodb::error::Result
         _ => make(sessions, doc! { "key": { "expires": 1 }, "name": "expires_1", "background": true, "expireAfterSeconds": 0 }).await?,
     }
     let has_user = doc! { "userId": { "$exists": true } };
-    make(sessions, doc! { "key": { "userId": 1, "expires": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await?;
+    make(sessions, doc! { "key": { "userId": 1, "handle": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await?;
     let has_handle = doc! { "handle": { "$exists": true } };
     make(sessions, doc! { "key": { "handle": 1 }, "name": "cloakroom_handle", "partialFilterExpression": has_handle }).await?;
     make(&epochs::beside(sessions), doc! { "key": { "expires": 1 }, "name": "expires_1", "expireAfterSeconds": 0 }).await

@@ -1,19 +1,19 @@
 //! The store of a fleet: connect-mongo's documents in a MongoDB collection, plus our own top-level fields.
 //!
-//! **A driver future is never dropped.** A dropped one leaves a dead entry in the driver's pool queue; enough of them turn a freeze of
-//! three seconds into an outage without end. So each operation runs to its end in a task that owns a permit, and only the wait for
-//! that task is bounded. The permits also bound how many operations are under way.
+//! Operations go through [`crate::mongo`], which never drops a driver future.
 
 mod document;
 mod epochs;
 mod errors;
 mod indexes;
 mod stream;
-mod values;
+pub mod values;
 
 use super::cached::Shelf;
 use super::{Applied, Found, Operation, SessionStore, Sighting, StoreError, Tombstone, Touch, Updated, Version, Whose};
 use crate::clock::Timestamp;
+pub use crate::mongo::MongoSetupError;
+use crate::mongo::{Connection, Unanswered};
 use crate::secret::Secret;
 use crate::session::id::{Handle, SessionKey};
 use crate::session::record::{Epoch, Record};
@@ -21,17 +21,10 @@ use async_trait::async_trait;
 use document::Codec;
 use errors::unavailable;
 use futures_util::TryStreamExt as _;
+use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, HostInfo, ReadPreference, SelectionCriteria, WriteConcern};
-use mongodb::{Client, Collection};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle as Runtime;
-use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::{Instant, timeout_at};
-
-/// Connections, and so operations at the same time.
-const POOL: u32 = 64;
 
 /// How the `session` field is stored: connect-mongo's `stringify`. Either is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,94 +48,52 @@ pub struct MongoSettings {
     pub configured_max_age: Option<Duration>,
 }
 
-/// Why MongoDB cannot be used as configured. That it is down is none: then Cloakroom starts and waits for it.
-#[derive(Debug, thiserror::Error)]
-pub enum MongoSetupError {
-    #[error("the MongoDB address is not UTF-8")]
-    NotText,
-    #[error("the MongoDB address is not usable: {0}")]
-    Address(String),
-    #[error("the MongoDB address asks for a read preference; sessions must be read from the primary, so leave `readPreference` out")]
-    ReadPreference,
-    #[error("the MongoDB address asks for a weak write concern; sessions are written with w=majority, so leave `w` and `journal` out")]
-    WriteConcern,
-}
-
 /// Sessions in MongoDB.
 pub struct MongoStore {
-    shared: Arc<Shared>,
-    /// Carries the client's connections, so it must outlive the runtimes of the callers.
-    runtime: Runtime,
-    permits: Arc<Semaphore>,
-    codec: Codec,
-    hosts: String,
-}
-
-struct Shared {
+    connection: Connection,
     settings: MongoSettings,
-    /// Connections that the driver may open: one for each permit, and one for the change stream.
-    connections: u32,
-    collection: OnceCell<Collection<RawDocumentBuf>>,
+    codec: Codec,
 }
 
 impl MongoStore {
     /// Prepares the client and connects in the background: MongoDB, and the name server, may be down. Call on the runtime that is to carry
     /// its connections; the operations may then be called on any.
     pub async fn connect(settings: MongoSettings) -> Result<Self, MongoSetupError> {
-        let uri = std::str::from_utf8(settings.uri.expose_secret()).map_err(|_| MongoSetupError::NotText)?;
-        let address = ConnectionString::parse(uri).map_err(|error| MongoSetupError::Address(errors::without_password(&error, uri)))?;
-        check(&address)?;
-        if matches!(address.host_info, HostInfo::HostIdentifiers(_)) {
-            // Needs no name server, so what else is wrong is told at once.
-            ClientOptions::parse(uri).await.map_err(|error| MongoSetupError::Address(error.to_string()))?;
-        }
-        let pool = address.max_pool_size.filter(|size| *size > 0).unwrap_or(POOL);
+        let connection = Connection::prepare(&settings.uri, settings.read_timeout.max(settings.write_timeout)).await?;
+        indexes::keep_trying(connection.background(), settings.database.clone(), settings.collection.clone());
         let codec = Codec { format: settings.format, configured_max_age: settings.configured_max_age };
-        let store = MongoStore {
-            runtime: Runtime::current(),
-            permits: Arc::new(Semaphore::new(pool as usize)),
-            codec,
-            hosts: hosts(&address.host_info),
-            shared: Arc::new(Shared { settings, connections: pool.saturating_add(1), collection: OnceCell::new() }),
-        };
-        indexes::keep_trying(Arc::downgrade(&store.shared));
-        Ok(store)
+        Ok(MongoStore { connection, settings, codec })
     }
 
     /// From now on tells the cache what anybody writes, as long as both exist.
     pub fn follow_changes(&self, shelf: &Arc<Shelf>) {
-        self.runtime.spawn(stream::follow(Arc::downgrade(&self.shared), Arc::downgrade(shelf)));
+        let place = stream::Place {
+            connection: self.connection.background(),
+            database: self.settings.database.clone(),
+            collection: self.settings.collection.clone(),
+        };
+        self.connection.runtime().spawn(stream::follow(place, Arc::downgrade(shelf)));
     }
 
-    /// Runs one operation in a task of its own; waits for it no longer than its limit.
+    /// Runs one operation; waits for it no longer than its limit.
     async fn run<T, F, Fut>(&self, during: Operation, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(Collection<RawDocumentBuf>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
+        let MongoSettings { database, collection, read_timeout, write_timeout, .. } = &self.settings;
         let (limit, unfinished) = match during {
-            _ if during.is_read() => (self.shared.settings.read_timeout, Applied::No),
-            _ => (self.shared.settings.write_timeout, Applied::Unknown),
+            _ if during.is_read() => (*read_timeout, Applied::No),
+            _ => (*write_timeout, Applied::Unknown),
         };
-        let deadline = Instant::now() + limit;
-        let permit = match timeout_at(deadline, self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(closed)) => return Err(unavailable(during, Applied::No, closed)),
-            Err(late) => return Err(unavailable(during, Applied::No, late)),
-        };
-        let shared = self.shared.clone();
-        let task = self.runtime.spawn(async move {
-            let _permit = permit;
-            let collection = shared.collection().await.map_err(|error| errors::map(during, error))?;
-            operation(collection).await
-        });
-        match timeout_at(deadline, task).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(defect)) => Err(unavailable(during, unfinished, defect)),
-            // Only the handle is dropped: the task goes on to its end and gives its permit back by itself.
-            Err(late) => Err(unavailable(during, unfinished, late)),
-        }
+        let (database, collection) = (database.clone(), collection.clone());
+        let failed = move |error| errors::map(during, error);
+        let answer = self.connection.run(limit, failed, move |client| operation(client.database(&database).collection(&collection))).await;
+        answer.unwrap_or_else(|unanswered| {
+            let applied = if matches!(unanswered, Unanswered::NotBegun) { Applied::No } else { unfinished };
+            Err(unavailable(during, applied, unanswered))
+        })
     }
 
     /// The live records that match; `most` of them in the order of their handles.
@@ -187,56 +138,6 @@ impl MongoStore {
         })
         .await
     }
-}
-
-impl Shared {
-    async fn collection(&self) -> mongodb::error::Result<Collection<RawDocumentBuf>> {
-        let made = self.collection.get_or_try_init(|| async {
-            let uri = String::from_utf8_lossy(self.settings.uri.expose_secret()).into_owned();
-            let options = with_defaults(ClientOptions::parse(uri).await?, &self.settings, self.connections);
-            let client = Client::with_options(options)?;
-            Ok(client.database(&self.settings.database).collection(&self.settings.collection))
-        });
-        made.await.cloned()
-    }
-}
-
-/// The places that the address names, for the start-up line.
-fn hosts(info: &HostInfo) -> String {
-    match info {
-        HostInfo::HostIdentifiers(hosts) => hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-        HostInfo::DnsRecord(name) => name.clone(),
-        _ => "an address of another kind".to_owned(),
-    }
-}
-
-/// What the address asks for must not weaken the promises.
-fn check(address: &ConnectionString) -> Result<(), MongoSetupError> {
-    match &address.read_preference {
-        None | Some(ReadPreference::Primary) => {}
-        Some(_) => return Err(MongoSetupError::ReadPreference),
-    }
-    match &address.write_concern {
-        Some(concern) if concern.w.as_ref().is_some_and(|w| *w != Acknowledgment::Majority) => Err(MongoSetupError::WriteConcern),
-        Some(concern) if concern.journal == Some(false) => Err(MongoSetupError::WriteConcern),
-        _ => Ok(()),
-    }
-}
-
-/// Measured defaults where the address says nothing: failures are noticed within about a second, and while there is no primary an
-/// operation waits for the next one as long as its own limit lets it. The driver then tries it once more by itself.
-fn with_defaults(mut options: ClientOptions, settings: &MongoSettings, connections: u32) -> ClientOptions {
-    let second = Some(Duration::from_secs(1));
-    options.app_name = options.app_name.or_else(|| Some("cloakroom".to_owned()));
-    options.server_selection_timeout = options.server_selection_timeout.or(Some(settings.read_timeout.max(settings.write_timeout)));
-    options.connect_timeout = options.connect_timeout.or(second);
-    options.heartbeat_freq = options.heartbeat_freq.or(second);
-    options.max_pool_size = Some(connections);
-    options.max_connecting = options.max_connecting.or(Some(8));
-    options.max_idle_time = options.max_idle_time.or(Some(Duration::from_secs(300)));
-    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
-    options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
-    options
 }
 
 #[async_trait]
@@ -336,7 +237,7 @@ impl SessionStore for MongoStore {
     }
 
     fn describe(&self) -> String {
-        format!("MongoDB at {}, {}.{}", self.hosts, self.shared.settings.database, self.shared.settings.collection)
+        format!("MongoDB at {}, {}.{}", self.connection.hosts(), self.settings.database, self.settings.collection)
     }
 
     fn version_after(&self, record: &Record, before: Option<&Version>, now: Timestamp) -> Option<Version> {

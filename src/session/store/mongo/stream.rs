@@ -5,8 +5,9 @@
 //! the server has forgotten that place, the cache is emptied and the stream begins anew.
 
 use super::super::cached::{Change, Shelf};
-use super::{Shared, errors};
+use super::errors;
 use crate::clock::{Moment, Timestamp};
+use crate::mongo::LateClient;
 use crate::session::id::SessionKey;
 use crate::session::record::WriteToken;
 use futures_util::TryStreamExt as _;
@@ -59,12 +60,26 @@ impl From<Error> for Stop {
     }
 }
 
+/// Which collection is followed, as long as its connection exists.
+pub struct Place {
+    pub connection: Weak<LateClient>,
+    pub database: String,
+    pub collection: String,
+}
+
+impl Place {
+    async fn collection(&self) -> Result<Collection<RawDocumentBuf>, Stop> {
+        let connection = self.connection.upgrade().ok_or(Stop::Nobody)?;
+        Ok(connection.client().await?.database(&self.database).collection(&self.collection))
+    }
+}
+
 /// Follows the stream until the store or the cache is gone.
-pub async fn follow(shared: Weak<Shared>, shelf: Weak<Shelf>) {
+pub async fn follow(place: Place, shelf: Weak<Shelf>) {
     let (mut token, mut pause) = (None, FIRST_PAUSE);
     loop {
         let had = token.clone();
-        let stop = listen(&shared, &shelf, &mut token).await;
+        let stop = listen(&place, &shelf, &mut token).await;
         if token != had {
             pause = FIRST_PAUSE;
         }
@@ -93,15 +108,15 @@ pub async fn follow(shared: Weak<Shared>, shelf: Weak<Shelf>) {
 }
 
 /// Opens the stream, at the token if there is one, and tells what comes.
-async fn listen(shared: &Weak<Shared>, shelf: &Weak<Shelf>, token: &mut Option<Document>) -> Stop {
-    match tell_all(shared, shelf, token).await {
+async fn listen(place: &Place, shelf: &Weak<Shelf>, token: &mut Option<Document>) -> Stop {
+    match tell_all(place, shelf, token).await {
         Ok(stop) | Err(stop) => stop,
     }
 }
 
-async fn tell_all(shared: &Weak<Shared>, shelf: &Weak<Shelf>, token: &mut Option<Document>) -> Result<Stop, Stop> {
+async fn tell_all(place: &Place, shelf: &Weak<Shelf>, token: &mut Option<Document>) -> Result<Stop, Stop> {
     let mut asked = moment(shelf)?;
-    let collection = shared.upgrade().ok_or(Stop::Nobody)?.collection().await?;
+    let collection = place.collection().await?;
     let mut batches = open(&collection, token.as_ref()).await?;
     let is_new = token.is_none();
     if is_new {

@@ -1,0 +1,148 @@
+//! Users in a file: `users.toml`, or the lines of an `.htpasswd`. The file is read again when it changes (`watch.rs`).
+
+pub mod edit;
+mod htpasswd;
+mod table;
+mod watch;
+
+use super::hash::Kind;
+use super::source::Entry;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The most bytes of a users file: some twenty thousand users.
+const LARGEST: u64 = 8 << 20;
+
+/// The fields of a user that go into the session.
+pub const FIELDS: [&str; 4] = ["role", "groups", "display_name", "email"];
+
+/// Users by name.
+pub type Users = BTreeMap<String, Entry>;
+
+/// What a file says, and what is doubtful about it: users who cannot sign in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// All users, the disabled too.
+    pub users: Users,
+    /// With the file's name, line and column.
+    pub doubts: Vec<Fault>,
+    /// Whether there is no such file.
+    pub is_missing: bool,
+}
+
+/// A mistake in a users file. Its message holds no piece of a hash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{line}:{column}: {what}", path.display())]
+pub struct Fault {
+    pub path: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    pub what: String,
+}
+
+/// Why a users file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("could not read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Faulty(Vec<Fault>),
+}
+
+/// Reads a file: `users.toml` if its name ends so, else the lines of an `.htpasswd`. A missing file is no users.
+pub fn read(path: &Path) -> Result<Contents, ReadError> {
+    let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
+    let text = match std::fs::metadata(path).and_then(|of| if of.len() > LARGEST { Err(too_large()) } else { std::fs::read(path) }) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| unreadable(ErrorKind::InvalidData.into()))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Contents { is_missing: true, ..Contents::default() }),
+        Err(error) => return Err(unreadable(error)),
+    };
+    parse(path, &text)
+}
+
+fn too_large() -> std::io::Error {
+    std::io::Error::new(ErrorKind::FileTooLarge, "larger than 8 MiB")
+}
+
+fn parse(path: &Path, text: &str) -> Result<Contents, ReadError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if is_toml(path) { table::parse(path, text).map_err(ReadError::Faulty) } else { Ok(htpasswd::parse(path, text)) }
+}
+
+/// Whether the file is one of ours, which `cloakroom user` edits.
+pub fn is_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+}
+
+/// Whether a name can be a user's: 1 to 256 bytes without control characters.
+pub fn is_name(name: &str) -> bool {
+    (1..=256).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// The users of one file, as it was when it was last sound.
+pub struct UsersFile {
+    path: PathBuf,
+    loaded: RwLock<Loaded>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    users: Arc<Users>,
+    kinds: Arc<[Kind]>,
+}
+
+impl Loaded {
+    fn new(users: Users) -> Self {
+        Loaded { kinds: users.values().map(|entry| entry.hash.kind()).collect(), users: Arc::new(users) }
+    }
+}
+
+impl UsersFile {
+    /// Reads the file. An error at the start is told; a later one keeps what was.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let contents = read(path)?;
+        Ok(UsersFile { path: path.to_owned(), loaded: RwLock::new(Loaded::new(contents.users)) })
+    }
+
+    /// Looks a name up.
+    pub fn find(&self, user: &str) -> Option<Entry> {
+        self.users().get(user).cloned()
+    }
+
+    /// All users of this moment.
+    pub fn users(&self) -> Arc<Users> {
+        self.loaded().users
+    }
+
+    /// What it costs to check each of them.
+    pub fn kinds(&self) -> Arc<[Kind]> {
+        self.loaded().kinds
+    }
+
+    fn loaded(&self) -> Loaded {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the users; those whose sessions must end are returned.
+    fn replace(&self, users: Users) -> Vec<String> {
+        let mut held = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let ousted = ousted(&held.users, &users);
+        *held = Loaded::new(users);
+        ousted
+    }
+}
+
+/// Who was removed or disabled, or has another password, role or groups: what is in their sessions is not true any more.
+fn ousted(before: &Users, after: &Users) -> Vec<String> {
+    let rights = |entry: &Entry| ["role", "groups"].map(|field| entry.account.fields.get(field).cloned());
+    let stays =
+        |(name, was): (&String, &Entry)| after.get(name).is_some_and(|is| !is.disabled && is.hash == was.hash && rights(is) == rights(was));
+    before.iter().filter(|user| !user.1.disabled && !stays(*user)).map(|(name, _)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+use super::edit::{Edit, EditError, edit};
+use super::watch::Watch;
+use super::*;
+use crate::auth::Password;
+use crate::auth::hash::{StoredHash, Strength};
+use crate::random::CountingEntropy;
+use serde_json::{Map, json};
+use std::cell::Cell;
+use std::time::{Duration, SystemTime};
+
+const CHEAP: Strength = Strength { memory: 8, passes: 1, lanes: 1 };
+
+fn hash(password: &str) -> StoredHash {
+    StoredHash::make(&Password::new(password).unwrap(), CHEAP, &CountingEntropy::default()).unwrap()
+}
+
+fn faults(text: &str) -> Vec<String> {
+    match parse(Path::new("users.toml"), text) {
+        Err(ReadError::Faulty(faults)) => faults.iter().map(ToString::to_string).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+struct Folder(tempfile::TempDir, Cell<u64>);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().unwrap(), Cell::default())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("users.toml")
+    }
+
+    /// Each write is a second after the one before.
+    fn write(&self, text: &str) {
+        std::fs::write(self.path(), text).unwrap();
+        self.1.set(self.1.get() + 1);
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(self.1.get());
+        std::fs::File::options().write(true).open(self.path()).unwrap().set_modified(written).unwrap();
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.path()).unwrap()
+    }
+}
+
+#[test]
+fn a_user_is_a_table_with_a_hash_and_fields_for_the_session() {
+    let text = format!(
+        "[users.alice]\nhash = \"{0}\"\nrole = \"admin\"\ngroups = [\"staff\", \"ops\"]\ndisplay_name = \"Alice 🦊\"\n\n[users.\"bob@example.com\"]\nhash = \"{0}\"\ndisabled = true\n",
+        hash("correct horse").as_text()
+    );
+
+    let users = parse(Path::new("users.toml"), &text).unwrap().users;
+
+    assert_eq!(users.keys().collect::<Vec<_>>(), ["alice", "bob@example.com"]);
+    let alice = &users["alice"];
+    let fields = json!({ "role": "admin", "groups": ["staff", "ops"], "display_name": "Alice 🦊" });
+    assert_eq!((json!(alice.account.fields), alice.disabled, users["bob@example.com"].disabled), (fields, false, true));
+    assert!(alice.hash.is_of(&Password::new("correct horse").unwrap()));
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line_and_column() {
+    let text = format!(
+        "[users.alice]\nhash = \"{}\"\ndisable = true\n[users.bob]\nhash = \"$1$abc\"\ngroups = \"staff\"\n[users.eve]\n[user.x]\n",
+        hash("x").as_text()
+    );
+
+    assert_eq!(
+        faults(&text),
+        [
+            "users.toml:3:1: unknown key `disable` in a user; did you mean `disabled`?",
+            "users.toml:5:8: not an argon2id or bcrypt hash",
+            "users.toml:6:10: `groups` must be a list of texts, as in [\"staff\"]",
+            "users.toml:7:8: a user without a `hash`: `cloakroom user password NAME` makes one",
+            "users.toml:8:2: unknown key `user` in the file; did you mean `users`?; a user is a table [users.NAME]",
+        ]
+    );
+    assert_eq!(faults("[users.a]\nhash = \"x")[0].split(": ").next().unwrap(), "users.toml:2:10");
+    assert_eq!(faults("users = 5"), ["users.toml:1:9: a user is a table [users.NAME]"]);
+}
+
+#[test]
+fn an_htpasswd_is_read_as_it_is_and_weak_lines_are_told() {
+    let text = format!(
+        "# made by htpasswd -B\nalice:{0}\n\nold:$apr1$abcdefgh$ZzzZzzZzz\nbob:{1}\nalice:{1}\nnonsense\nsha:{{SHA}}qUqP5cyxm6YcTAhz05Hph5gvu9M=\r\n",
+        bcrypt::hash("correct horse", 4).unwrap().replace("$2b$", "$2y$"),
+        hash("battery staple").as_text()
+    );
+
+    let contents = parse(Path::new(".htpasswd"), &text).unwrap();
+
+    assert_eq!(contents.users.keys().collect::<Vec<_>>(), ["alice", "bob"]);
+    assert!(contents.users["alice"].hash.is_of(&Password::new("correct horse").unwrap()));
+    assert!(contents.users["bob"].hash.is_of(&Password::new("battery staple").unwrap()));
+    let lines: Vec<_> = contents.doubts.iter().map(|doubt| (doubt.line, doubt.what.split(':').next().unwrap())).collect();
+    let weak = "a hash that is too weak to be accepted";
+    assert_eq!(lines, [(4, weak), (6, "the name is there twice"), (7, "not a line of NAME"), (8, weak)]);
+}
+
+#[test]
+fn a_missing_or_empty_file_is_no_users() {
+    let folder = Folder::new();
+
+    let missing = read(&folder.path()).unwrap();
+    folder.write("");
+    let empty = read(&folder.path()).unwrap();
+
+    assert_eq!((missing.users.len(), missing.is_missing), (0, true));
+    assert_eq!((empty.users.len(), empty.is_missing), (0, false));
+}
+
+#[test]
+fn an_edit_keeps_comments_order_and_mode() {
+    let folder = Folder::new();
+    let (old, new) = (hash("old password"), hash("new password"));
+    folder.write(&format!("# who may in\n[users.bob] # the boss\nhash = \"{}\" # 2024\nrole = \"admin\"\n", old.as_text()));
+    let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777;
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+
+    edit(&folder.path(), &Edit::Password { user: "bob", hash: &new }).unwrap();
+    let fields = Map::from_iter([("groups".to_owned(), json!(["a", "b"])), ("role".to_owned(), json!("guest"))]);
+    edit(&folder.path(), &Edit::Add { user: "al.ice", hash: &old, fields: &fields }).unwrap();
+
+    assert_eq!(
+        folder.text(),
+        format!(
+            "# who may in\n[users.bob] # the boss\nhash = \"{}\" # 2024\nrole = \"admin\"\n\n[users.\"al.ice\"]\nhash = \"{}\"\nrole = \"guest\"\ngroups = [\"a\", \"b\"]\n",
+            new.as_text(),
+            old.as_text()
+        )
+    );
+    assert_eq!(mode(&folder.path()), 0o640);
+    edit(&folder.path(), &Edit::Remove { user: "bob" }).unwrap();
+    assert_eq!(read(&folder.path()).unwrap().users.into_keys().collect::<Vec<_>>(), ["al.ice"]);
+    assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_new_file_is_readable_by_its_owner_alone() {
+    let folder = Folder::new();
+
+    edit(&folder.path(), &Edit::Add { user: "alice", hash: &hash("x"), fields: &Map::new() }).unwrap();
+
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(folder.path()).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(folder.text().starts_with("[users.alice]\nhash = "), "{}", folder.text());
+}
+
+#[test]
+fn an_edit_that_cannot_be_leaves_the_file_alone() {
+    let folder = Folder::new();
+    let sound = format!("[users.bob]\nhash = \"{}\"\n", hash("x").as_text());
+    folder.write(&sound);
+    let (path, h) = (folder.path(), hash("y"));
+
+    let taken = edit(&path, &Edit::Add { user: "bob", hash: &h, fields: &Map::new() }).unwrap_err();
+    let unknown = edit(&path, &Edit::Remove { user: "eve" }).unwrap_err();
+
+    assert!(matches!((taken, unknown), (EditError::Taken(_), EditError::Unknown(_))));
+    assert_eq!(folder.text(), sound);
+    folder.write("[users.bob\n");
+    assert!(matches!(edit(&path, &Edit::Remove { user: "bob" }), Err(EditError::Unsound(_))));
+    assert_eq!(folder.text(), "[users.bob\n");
+}
+
+/// A file with two users, opened, and looked at until it is settled.
+fn watched(folder: &Folder) -> (UsersFile, Watch) {
+    folder.write(&format!("[users.a]\nhash = \"{0}\"\n[users.b]\nhash = \"{0}\"\nrole = \"admin\"\n", hash("x").as_text()));
+    let file = UsersFile::open(&folder.path()).unwrap();
+    let mut watch = Watch::default();
+    assert_eq!((watch.look(&file), watch.look(&file)), (Vec::new(), Vec::new()));
+    (file, watch)
+}
+
+#[test]
+fn users_who_are_removed_disabled_or_changed_are_told() {
+    let folder = Folder::new();
+    let text = |body: &str| body.replace("{old}", hash("x").as_text()).replace("{new}", hash("y").as_text());
+    let cases = [
+        ("[users.b]\nhash = \"{old}\"\nrole = \"admin\"\n", vec!["a"]),
+        ("[users.a]\nhash = \"{old}\"\ndisabled = true\n[users.b]\nhash = \"{old}\"\nrole = \"guest\"\n", vec!["a", "b"]),
+        ("[users.a]\nhash = \"{new}\"\n[users.b]\nhash = \"{old}\"\nrole = \"admin\"\n", vec!["a"]),
+        (
+            "[users.a]\nhash = \"{old}\"\nemail = \"a@b\"\n[users.b]\nhash = \"{old}\"\nrole = \"admin\"\n[users.c]\nhash = \"{old}\"\n",
+            vec![],
+        ),
+        ("", vec!["a", "b"]),
+    ];
+    for (after, expected) in cases {
+        let (file, mut watch) = watched(&folder);
+        folder.write(&text(after));
+
+        let looks = [watch.look(&file), watch.look(&file), watch.look(&file)];
+
+        assert_eq!(looks, [vec![], expected.into_iter().map(str::to_owned).collect(), vec![]]);
+    }
+}
+
+#[test]
+fn a_broken_or_vanished_file_keeps_the_last_good_users() {
+    let folder = Folder::new();
+    let (file, mut watch) = watched(&folder);
+
+    folder.write("[users.a]\nhash = \"half\n");
+    let broken = (watch.look(&file), watch.look(&file));
+    std::fs::remove_file(folder.path()).unwrap();
+    let vanished = (watch.look(&file), watch.look(&file));
+
+    assert_eq!((broken, vanished), ((vec![], vec![]), (vec![], vec![])));
+    assert_eq!(file.users().keys().collect::<Vec<_>>(), ["a", "b"]);
+    folder.write("");
+    assert_eq!((watch.look(&file), watch.look(&file)), (vec![], vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn a_file_that_is_still_being_written_is_not_read() {
+    let folder = Folder::new();
+    let (file, mut watch) = watched(&folder);
+
+    for length in 0..5 {
+        folder.write(&"#".repeat(length));
+        assert_eq!(watch.look(&file), Vec::<String>::new());
+    }
+
+    assert_eq!(file.users().len(), 2);
+}

@@ -1,0 +1,110 @@
+//! Notices that a users file has changed.
+//!
+//! A look at the file's metadata each second, rather than the system's notifications: those say nothing on network mounts, lose the file
+//! when an editor puts another in its place, and see a half-written one. A changed file is read when it has stood still from one look to
+//! the next.
+
+use super::{UsersFile, read};
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc::UnboundedSender;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What tells one state of a file from another; `None`: it is not there, or not readable.
+type Stamp = Option<(Option<SystemTime>, u64, u64)>;
+
+/// Remembers what of a file has been seen and read.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// What is in use, or was refused; outer `None`: not known yet.
+    settled: Option<Stamp>,
+    seen: Option<Stamp>,
+}
+
+impl UsersFile {
+    /// Looks at the file each second until the file's owner or the listener is gone. Tells the names of users whose sessions must end.
+    pub fn keep_fresh(self: &Arc<Self>, tell: UnboundedSender<String>) {
+        let file = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut watch = Watch::default();
+            while !tell.is_closed() {
+                tokio::time::sleep(EVERY).await;
+                let Some((watched, ousted)) = look_aside(file.clone(), watch).await else { return };
+                watch = watched;
+                for user in ousted {
+                    // Nobody listens: the process is about to end.
+                    let _ = tell.send(user);
+                }
+            }
+        });
+    }
+}
+
+/// Files are read on a blocking thread. `None`: the file's owner is gone.
+async fn look_aside(file: Weak<UsersFile>, mut watch: Watch) -> Option<(Watch, Vec<String>)> {
+    let looked = tokio::task::spawn_blocking(move || {
+        let ousted = watch.look(&*file.upgrade()?);
+        Some((watch, ousted))
+    });
+    looked.await.ok().flatten()
+}
+
+impl Watch {
+    /// One look. Returns the users whose sessions must end.
+    pub(super) fn look(&mut self, file: &UsersFile) -> Vec<String> {
+        let now = stamp(&file.path);
+        if self.settled == Some(now) {
+            self.seen = None;
+            return Vec::new();
+        }
+        if self.seen != Some(now) {
+            self.seen = Some(now);
+            return Vec::new();
+        }
+        let contents = read(&file.path);
+        if stamp(&file.path) != now {
+            return Vec::new();
+        }
+        let is_first = self.settled.replace(now).is_none();
+        match contents {
+            Ok(contents) if contents.is_missing => {
+                if !is_first {
+                    tracing::error!(file = %file.path.display(), "the users file is gone; the users that it had may still sign in");
+                }
+                Vec::new()
+            }
+            Ok(contents) => {
+                for doubt in contents.doubts.iter().filter(|_| !is_first) {
+                    tracing::warn!("{doubt}; this user cannot sign in");
+                }
+                let count = contents.users.len();
+                let ousted = file.replace(contents.users);
+                if !is_first {
+                    tracing::info!(file = %file.path.display(), users = count, sessions_end_of = ousted.len(), "the users file has changed");
+                }
+                ousted
+            }
+            Err(error) => {
+                tracing::error!("{error}; the users stay as they were");
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let of = std::fs::metadata(path).ok()?;
+    Some((of.modified().ok(), of.len(), inode(&of)))
+}
+
+#[cfg(unix)]
+fn inode(of: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(of)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &std::fs::Metadata) -> u64 {
+    0
+}
