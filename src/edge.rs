@@ -1,7 +1,7 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
 use crate::access::{self, Doors, Passage};
-use crate::endpoint::{self, Endpoint, Question};
+use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
 use crate::header::end;
 use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
@@ -15,7 +15,7 @@ use crate::session::record::Client;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
 use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Everything that is decided about requests, prepared at start.
@@ -27,8 +27,9 @@ pub struct Edge {
     pub(crate) our_cookies: Vec<String>,
     /// How our own pages look.
     look: Look,
+    /// Where visitors sign in; `None` without `[login]`.
+    desk: Option<Desk>,
     policy: Policy,
-    dressers: HashMap<String, Dresser>,
 }
 
 /// What the configuration says about who gets where.
@@ -94,17 +95,24 @@ pub struct Refused {
 impl Edge {
     /// Compiles routes and templates.
     pub fn new(sessions: Arc<Sessions>, site: Site, mut policy: Policy) -> Self {
-        let set_names = policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.clone()));
+        let set_names =
+            policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()));
         let reserved = Reserved::new(set_names);
-        let dressers = policy.routes.iter().map(|route| (route.name.clone(), Dresser::new(&route.headers))).collect();
         let required = policy.routes.iter().filter_map(|route| route.require.as_ref());
         policy.protected.extend(required.flat_map(|require| require.fields().map(str::to_owned)));
         let mut our_cookies: Vec<String> = ["cloakroom", "__Host-cloakroom", "__Secure-cloakroom"].map(str::to_owned).into();
         if !our_cookies.iter().any(|name| name == sessions.cookie_name()) {
             our_cookies.push(sessions.cookie_name().to_owned());
         }
+        our_cookies.extend(own_cookie::NAMES.map(str::to_owned));
         let look = Look::plain().clone();
-        Edge { sessions, site, reserved, our_cookies, look, policy, dressers }
+        Edge { sessions, site, reserved, our_cookies, look, desk: None, policy }
+    }
+
+    /// With a login of its own, in the operator's look. No app may write what a login fills by `write = "all"`.
+    pub fn with_login(mut self, desk: Desk, look: Look) -> Self {
+        self.policy.protected.extend(desk.gatekeeper.filled_fields());
+        Edge { desk: Some(desk), look, ..self }
     }
 
     /// How our pages speak to whoever sent these headers.
@@ -119,7 +127,7 @@ impl Edge {
 
     /// Own page? Which route? Whose session? May it pass? With what does it go?
     pub async fn receive(&self, inbound: Arc<Inbound>, headers: &HeaderMap) -> Verdict {
-        if let Some(endpoint) = Endpoint::at(inbound.target.path()) {
+        if let Some(endpoint) = Endpoint::at(inbound.target.path(), &self.policy.doors) {
             return Verdict::Own(endpoint);
         }
         let route = match self.policy.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
@@ -146,9 +154,11 @@ impl Edge {
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
         let visitor =
             if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
+        let client = client(inbound, headers.get(USER_AGENT));
         let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
-        let (ended_cookies, exposed, manner) = (&ended_cookies, &self.policy.exposed, self.manner(headers));
-        let question = Question { inbound, headers, form, visitor, sessions: &self.sessions, ended_cookies, exposed, manner };
+        let (sessions, ended_cookies) = (&self.sessions, ended_cookies.as_slice());
+        let (exposed, doors, desk, manner) = (self.policy.exposed.as_slice(), &self.policy.doors, self.desk.as_ref(), self.manner(headers));
+        let question = Question { inbound, headers, form, visitor, client, sessions, ended_cookies, exposed, manner, doors, desk };
         endpoint::answer(endpoint, &question).await
     }
 
@@ -176,7 +186,7 @@ impl Edge {
             secure,
             cookie_possible: self.cookie_possible(&visit.inbound),
             touch: visit.route.touch,
-            client: Client { agent: agent_of(visit.agent.as_ref()), address: visit.inbound.client.address.to_string() },
+            client: client(&visit.inbound, visit.agent.as_ref()),
         };
         let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
             tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
@@ -267,7 +277,6 @@ impl Edge {
     }
 
     fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, Rejection> {
-        let Some(dresser) = self.dressers.get(&route.name) else { return Err(Rejection::Defect) };
         let record = session.record();
         let ends = self.sessions.ends_at(session, route.touch);
         let view = View {
@@ -276,7 +285,7 @@ impl Edge {
             data: &record.data,
             expires_in: ends.map(|at| at.since(self.sessions.now()).as_secs()),
         };
-        dresser.dress(&view).map_err(|too_large| {
+        Dresser::new(&route.headers).dress(&view).map_err(|too_large| {
             tracing::warn!(route = route.name, handle = session.handle().as_str(), %too_large, "a session does not fit into the app's headers");
             Rejection::HeadersTooLarge
         })
@@ -297,6 +306,10 @@ impl Edge {
 /// A CORS preflight (Fetch standard): it carries no cookies and asks about the real request, which comes later.
 fn is_preflight(inbound: &Inbound, headers: &HeaderMap) -> bool {
     inbound.method == Method::OPTIONS && headers.contains_key("origin") && headers.contains_key("access-control-request-method")
+}
+
+fn client(inbound: &Inbound, agent: Option<&HeaderValue>) -> Client {
+    Client { agent: agent_of(agent), address: inbound.client.address.to_string() }
 }
 
 /// The user agent for the visitor's list of devices: at most 256 bytes of printable ASCII.

@@ -4,9 +4,8 @@ use crate::inbound::{Asker, Malformed};
 use crate::pages::words::{Refusals, Text};
 use crate::pages::{ErrorPage, Language, Link, Manner};
 use crate::reply::Reply;
-use http::HeaderValue;
-use http::header::RETRY_AFTER;
 use serde_json::json;
+use std::time::Duration;
 
 /// Why a visitor does not get the app's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +54,8 @@ pub enum Rejection {
     StoreUnavailable,
     /// The browser is signed out; the store could not confirm it.
     LogoutUnconfirmed,
+    /// Sessions on other devices were to end; the store could not confirm it.
+    EndUnconfirmed,
     UpstreamUnreachable,
     UpstreamTimeout,
     UpstreamMalformed,
@@ -112,6 +113,7 @@ impl Rejection {
             Rejection::CrossSite => told(403, |say| &say.cross_site, "cross-site"),
             Rejection::StoreUnavailable => told(503, |say| &say.store_unavailable, "store-unavailable"),
             Rejection::LogoutUnconfirmed => told(503, |say| &say.logout_unconfirmed, "logout-unconfirmed"),
+            Rejection::EndUnconfirmed => told(503, |say| &say.end_unconfirmed, "end-unconfirmed"),
             Rejection::UpstreamUnreachable => told(502, |say| &say.upstream_unreachable, "upstream-unreachable"),
             Rejection::UpstreamTimeout => told(504, |say| &say.upstream_timeout, "upstream-timeout"),
             Rejection::UpstreamMalformed => told(502, |say| &say.upstream_malformed, "upstream-malformed"),
@@ -158,9 +160,9 @@ impl Rejection {
             }
         };
         if status == 503 {
-            reply.headers.push((RETRY_AFTER, HeaderValue::from_static("2")));
+            reply = reply.with_retry_after(Duration::from_secs(2));
         }
-        reply
+        reply.because(reason)
     }
 
     /// Who is signed in, if that is what is wrong.

@@ -4,8 +4,9 @@ use crate::pages::CONTENT_SECURITY_POLICY;
 use crate::session::Event;
 use askama::Template;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderName, HeaderValue};
+use std::time::Duration;
 
 /// What a browser may keep for ever, in seconds.
 pub const YEAR: u32 = 365 * 24 * 3600;
@@ -18,8 +19,12 @@ pub struct Reply {
     pub body: Bytes,
     /// What happened to the session, for the log.
     pub event: Event,
-    /// The handle of the session that this answer ended: its WebSockets end too.
-    pub ended: Option<String>,
+    /// The handles of the sessions that this answer ended: their WebSockets end too.
+    pub ended: Vec<String>,
+    /// The user whose every session this answer ended.
+    pub ended_user: Option<String>,
+    /// Why it is no more than this, for the log; empty when there is nothing to say.
+    pub reason: &'static str,
 }
 
 impl Reply {
@@ -29,7 +34,7 @@ impl Reply {
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
             (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
-        Reply { status, headers, body: body.into(), event: Event::None, ended: None }
+        Reply { status, headers, body: body.into(), event: Event::None, ended: Vec::new(), ended_user: None, reason: "" }
     }
 
     /// Plain text.
@@ -85,16 +90,28 @@ impl Reply {
         self
     }
 
+    /// With the time after which to try again, in whole seconds.
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.headers.push((RETRY_AFTER, HeaderValue::from(wait.as_secs())));
+        self
+    }
+
+    /// With the reason for the log.
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.reason = reason;
+        self
+    }
+
     /// With further `Set-Cookie` lines.
     pub fn with_cookies(mut self, lines: &[HeaderValue]) -> Self {
         self.headers.extend(lines.iter().map(|line| (SET_COOKIE, line.clone())));
         self
     }
 
-    /// With what happened to the session, and which it was.
-    pub fn with_event(mut self, event: Event, ended: Option<String>) -> Self {
+    /// With what happened to sessions, and to which.
+    pub fn with_event(mut self, event: Event, ended: impl IntoIterator<Item = String>) -> Self {
         self.event = event;
-        self.ended = ended;
+        self.ended = ended.into_iter().collect();
         self
     }
 }

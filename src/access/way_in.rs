@@ -33,7 +33,7 @@ impl Default for Doors {
 
 impl Doors {
     /// The login page that leads back there; `fresh`: it is shown to somebody who is signed in, too.
-    fn login_url(&self, back: Option<&ReturnTo>, fresh: bool) -> Option<String> {
+    pub fn login_url(&self, back: Option<&ReturnTo>, fresh: bool) -> Option<String> {
         let login = self.login.as_ref()?;
         let mut pairs = Vec::new();
         pairs.extend(back.map(|back| format!("return_to={}", utf8_percent_encode(back.as_str(), PLAIN))));
@@ -47,9 +47,9 @@ impl Doors {
         format!("{}{}", self.logout, query.unwrap_or_default())
     }
 
-    fn is_one(&self, page: &ReturnTo) -> bool {
-        let path = page.as_str().split('?').next().unwrap_or_default();
-        path == self.logout || self.login.as_deref() == Some(path)
+    /// Whether the page is the login or the logout itself.
+    pub fn is_one(&self, page: &ReturnTo) -> bool {
+        page.path() == self.logout || self.login.as_deref() == Some(page.path())
     }
 
     /// The page that this request is about: for a page its own address, for anything that it sends or loads the page it comes from.

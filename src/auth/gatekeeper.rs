@@ -57,7 +57,7 @@ impl Gatekeeper {
     /// Answers one try. The work is the same whether the name exists or not, and one line of the log tells what came of it.
     pub async fn check(&self, attempt: Attempt<'_>) -> Answer {
         let Attempt { user, client, known_device, .. } = attempt;
-        let admitted = match self.counters.admit(user, client, known_device, self.clock.now()) {
+        let admitted = match self.counters.admit(user, client, known_device, self.clock.moment()) {
             Ok(admitted) => admitted,
             Err(wait) => {
                 tracing::warn!(alias = self.counters.alias(user), %client, wait_ms = wait.as_millis(), "sign-in slowed down");
@@ -107,13 +107,15 @@ impl Gatekeeper {
         let alias = self.counters.alias(user);
         // An unknown name is not logged: it may be a password typed into the wrong field.
         let (name, reason) = match &found {
-            Some((source, entry)) if is_right && !entry.disabled => {
+            Some((source, entry)) if is_right && !entry.disabled && source.is_current(entry) => {
                 self.counters.succeeded(admitted);
+                source.note(entry);
                 tracing::info!(user, alias, %client, "signed in");
                 self.strengthen(source, entry, password).await;
                 return Answer::Welcome(entry.account.clone());
             }
             Some((_, entry)) if entry.disabled => (Some(user), "disabled"),
+            Some(_) if is_right => (Some(user), "changed meanwhile"),
             Some(_) => (Some(user), "wrong password"),
             None => (None, "unknown user"),
         };

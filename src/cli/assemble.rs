@@ -57,6 +57,7 @@ pub fn options(config: &Config) -> Options {
             KeepAtLogin::All => Keep::All,
             KeepAtLogin::Fields(fields) => Keep::Fields(fields.iter().cloned().collect()),
         },
+        max_per_user: Some(session.max_per_user).filter(|most| *most > 0),
         max_bytes: session.max_bytes,
     }
 }

@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod check;
 pub mod demo;
+pub mod desk;
 pub mod explain;
 pub mod gate;
 pub mod healthcheck;

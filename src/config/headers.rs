@@ -6,7 +6,8 @@ use super::reader::{Entry, Section};
 use super::report::{Problem, nearest, one_of, shown};
 use super::session;
 use crate::header::names;
-use crate::route::{Encoding, Fields, HeaderSettings, Overflow};
+use crate::route::{Encoding, Fields, HeaderSettings, Overflow, Template, TemplateError};
+use bytes::Bytes;
 
 const ENCODINGS: [(&str, Encoding); 4] =
     [("percent", Encoding::Percent), ("base64url", Encoding::Base64Url), ("latin1", Encoding::Latin1), ("raw", Encoding::Raw)];
@@ -32,12 +33,12 @@ pub(super) fn read(mut section: Section<'_, '_>, base: &HeaderSettings) -> Heade
 }
 
 /// The name as a CGI-like stack sees it.
-pub(super) fn folded(name: &str) -> String {
-    names::folded(&name.to_ascii_lowercase()).into_owned()
+fn folded(name: &[u8]) -> String {
+    names::folded(&String::from_utf8_lossy(name).to_ascii_lowercase()).into_owned()
 }
 
-fn merge(base: &[(String, String)], own: Vec<(String, String)>) -> Vec<(String, String)> {
-    let overridden = |name: &str| own.iter().any(|(other, _)| folded(other) == folded(name));
+fn merge(base: &[(Bytes, Template)], own: Vec<(Bytes, Template)>) -> Vec<(Bytes, Template)> {
+    let overridden = |name: &Bytes| own.iter().any(|(other, _)| folded(other) == folded(name));
     let kept: Vec<_> = base.iter().filter(|(name, _)| !overridden(name)).cloned().collect();
     kept.into_iter().chain(own).collect()
 }
@@ -55,22 +56,23 @@ fn fields(entry: Entry<'_, '_>) -> Option<Fields> {
     }
 }
 
-fn templates(mut section: Section<'_, '_>) -> Vec<(String, String)> {
+fn templates(mut section: Section<'_, '_>) -> Vec<(Bytes, Template)> {
     let notes = section.notes;
-    let mut read: Vec<(String, String)> = Vec::new();
+    let mut read: Vec<(Bytes, Template)> = Vec::new();
     for (name, entry) in section.take_rest() {
         if let Some(why) = refusal(&name.value) {
             let problem = Problem::error(format!("`headers.set` cannot set `{}`", shown(&name.value))).at(&name.span, why);
             notes.add(problem.help("choose another header, such as `Remote-User`"));
             continue;
         }
-        if let Some((twin, _)) = read.iter().find(|(other, _)| folded(other) == folded(&name.value)) {
-            let problem = Problem::error(format!("`{}` and `{twin}` are the same header to many apps", name.value));
+        if let Some((twin, _)) = read.iter().find(|(other, _)| folded(other) == folded(name.value.as_bytes())) {
+            let problem =
+                Problem::error(format!("`{}` and `{}` are the same header to many apps", name.value, String::from_utf8_lossy(twin)));
             notes.add(problem.at(&name.span, "differs in case, `_` or `.` only").help("keep one of them"));
             continue;
         }
-        if let Some(template) = entry.text().filter(|template| check(notes, template)) {
-            read.push((name.value, template.value));
+        if let Some(template) = entry.text().and_then(|text| compiled(notes, &text)) {
+            read.push((Bytes::from(name.value), template));
         }
     }
     read
@@ -82,7 +84,7 @@ fn refusal(name: &str) -> Option<&'static str> {
         ["host", "cookie", "set-cookie", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive"];
     // What a set header is called is taken from every client on every route: these belong to the client.
     const CLIENT: [&str; 8] = ["accept", "expect", "origin", "referer", "range", "date", "content-type", "content-encoding"];
-    let folded = folded(name);
+    let folded = folded(name.as_bytes());
     if !is_token(name) {
         Some("not a header name")
     } else if CLIENT.contains(&folded.as_str()) || ["sec-", "if-", "access-control-"].iter().any(|prefix| folded.starts_with(prefix)) {
@@ -96,79 +98,32 @@ fn refusal(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Checks `{user}`, `{handle}`, `{field:name}` and `{{`; reports what is wrong.
-fn check(notes: &Notes<'_>, template: &At<String>) -> bool {
-    let outcome = placeholders(&template.value);
-    let (why, help) = match outcome {
-        Ok(()) => return true,
-        Err(TemplateError::Empty) => ("an empty template".to_owned(), "write what the header should say, as in \"{user}\"".to_owned()),
-        Err(TemplateError::Control) => ("a control character".to_owned(), "a header is one line of text".to_owned()),
-        Err(TemplateError::Unclosed) => ("a `{` without `}`".to_owned(), "write `{{` for a brace itself".to_owned()),
-        Err(TemplateError::Unknown(name)) => {
+/// Compiles a template, or reports what is wrong with it.
+fn compiled(notes: &Notes<'_>, text: &At<String>) -> Option<Template> {
+    let fault = match Template::parse(&text.value) {
+        Ok(template) => return Some(template),
+        Err(fault) => fault,
+    };
+    let help = match &fault {
+        TemplateError::Empty => "write what the header should say, as in \"{user}\"".to_owned(),
+        TemplateError::Control => "a header is one line of text".to_owned(),
+        TemplateError::Unclosed => "write `{{` for a brace itself".to_owned(),
+        TemplateError::Unopened => "write `}}` for a brace itself".to_owned(),
+        TemplateError::Unknown(name) => {
             let known = ["{user}", "{handle}", "{field:name}"];
-            let braced = format!("{{{}}}", shown(&name));
-            let help = match nearest(&braced, ["{user}", "{handle}"]) {
+            match nearest(&format!("{{{name}}}"), ["{user}", "{handle}"]) {
                 Some(right) => format!("did you mean `{right}`?"),
                 None => format!("write {}, or `{{{{` for a brace itself", one_of(known)),
-            };
-            (format!("`{braced}` is unknown"), help)
+            }
         }
     };
-    notes.add(Problem::error("not a header template").at(&template.span, why).help(help));
-    false
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum TemplateError {
-    Empty,
-    Control,
-    Unclosed,
-    Unknown(String),
-}
-
-fn placeholders(template: &str) -> Result<(), TemplateError> {
-    if template.is_empty() {
-        return Err(TemplateError::Empty);
-    }
-    if template.chars().any(char::is_control) {
-        return Err(TemplateError::Control);
-    }
-    let mut rest = template;
-    while let Some((_, behind)) = rest.split_once('{') {
-        rest = match behind.strip_prefix('{') {
-            Some(behind_literal) => behind_literal,
-            None => {
-                let (name, behind) = behind.split_once('}').ok_or(TemplateError::Unclosed)?;
-                let is_field = name.strip_prefix("field:").is_some_and(|field| !field.is_empty());
-                if !is_field && name != "user" && name != "handle" {
-                    return Err(TemplateError::Unknown(name.to_owned()));
-                }
-                behind
-            }
-        };
-    }
-    Ok(())
+    notes.add(Problem::error("not a header template").at(&text.span, fault.to_string()).help(help));
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_template_has_three_placeholders_and_a_literal_brace() {
-        assert_eq!(placeholders("{{{user} <{field:mail.address}> {handle}}"), Ok(()));
-    }
-
-    #[test]
-    fn a_wrong_template_names_its_fault() {
-        let unknown = |name: &str| Err(TemplateError::Unknown(name.to_owned()));
-
-        assert_eq!(placeholders("{usr}"), unknown("usr"));
-        assert_eq!(placeholders("{field:}"), unknown("field:"));
-        assert_eq!(placeholders("a {user"), Err(TemplateError::Unclosed));
-        assert_eq!(placeholders("a\r\nb: {user}"), Err(TemplateError::Control));
-        assert_eq!(placeholders(""), Err(TemplateError::Empty));
-    }
 
     #[test]
     fn reserved_names_are_refused_in_every_spelling() {
@@ -181,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_routes_own_template_wins_over_the_global_one() {
-        let pair = |name: &str, template: &str| (name.to_owned(), template.to_owned());
+        let pair = |name: &'static str, template: &str| (Bytes::from(name), Template::parse(template).unwrap());
 
         let merged = merge(&[pair("A", "{user}"), pair("Remote-User", "{user}")], vec![pair("remote_user", "{handle}")]);
 

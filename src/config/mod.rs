@@ -4,6 +4,7 @@ mod cookie;
 mod headers;
 mod log;
 mod login;
+mod login_mongodb;
 mod notes;
 mod reader;
 mod report;
@@ -19,6 +20,7 @@ mod upstreams;
 pub use cookie::{Cookie, MaxAge, Priority, SameSite, Secure};
 pub use log::{Level, Log, LogFormat};
 pub use login::{Login, Logo, Page, Rate, SourceSettings, Throttle};
+pub use login_mongodb::MongoUsersSettings;
 pub use report::Report;
 pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, UnderscoreHeaders};
 pub use session::{IdHash, KeepAtLogin, Rolling, Session, Unset};
@@ -29,7 +31,7 @@ use crate::route::Route;
 use notes::Notes;
 use reader::Section;
 use report::Problem;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,8 +54,6 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// `[log]`.
     pub log: Log,
-    /// The headers that any `headers.set` writes, in lower case: clients may send none of them on any route.
-    pub reserved: BTreeSet<String>,
 }
 
 impl Config {
@@ -92,7 +92,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
     let (store, mongo_at) = store::read(root.section("store", "`[store]`"));
     let session = session::read(root.section("session", "`[session]`"), &cookie::Site::of(&server), mongo_at);
-    let login = login::read(root.section("login", "`[login]`"));
+    let login = login::read(root.section("login", "`[login]`"), &store);
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
     let around = routes::Surroundings {
@@ -106,9 +106,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     require::warn_if_nobody_signs_in(notes, &routes, login.is_some() || session.user_from.is_some());
     let log = log::read(root.section("log", "`[log]`"));
     root.finish();
-    let in_routes = routes.iter().flat_map(|route| route.headers.set.iter());
-    let reserved = headers.set.iter().chain(in_routes).map(|(name, _)| name.to_ascii_lowercase()).collect();
-    Config { server, admin, store, session, login, upstreams, routes, log, reserved }
+    Config { server, admin, store, session, login, upstreams, routes, log }
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> Report {

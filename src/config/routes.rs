@@ -102,10 +102,9 @@ fn read_one(mut section: Section<'_, '_>, around: &mut Surroundings<'_>) -> Opti
 }
 
 fn name_of(pattern: &Pattern) -> String {
-    match &pattern.host {
-        Some(host) => format!("{host}{}", pattern.path),
-        None => pattern.path.to_string(),
-    }
+    let methods = pattern.methods.as_ref().map(|methods| format!("{} ", methods.iter().map(String::as_str).collect::<Vec<_>>().join("|")));
+    let host = pattern.host.as_ref().map(ToString::to_string);
+    format!("{}{}{}", methods.unwrap_or_default(), host.unwrap_or_default(), pattern.path)
 }
 
 /// The second value tells whether the pattern is what its writer meant.

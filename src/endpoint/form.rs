@@ -4,13 +4,14 @@ use super::Question;
 use crate::rejection::Rejection;
 use http::header::CONTENT_TYPE;
 use percent_encoding::percent_decode;
+use zeroize::Zeroizing;
 
 /// The names that our forms use. Others are left alone: extensions of browsers add their own.
 const NAMES: [&str; 8] = ["username", "password", "remember", "return_to", "token", "fresh", "everywhere", "end"];
 
-/// Every field at most once, and text.
+/// Every field at most once, and text; wiped when dropped, for one may be a password.
 #[derive(Default)]
-pub struct Form(Vec<(&'static str, String)>);
+pub struct Form(Vec<(&'static str, Zeroizing<String>)>);
 
 impl Form {
     /// The body of a POST: `application/x-www-form-urlencoded` in UTF-8, no field twice (ASVS 15.3.7). An empty body needs no type.
@@ -33,7 +34,7 @@ impl Form {
             if form.get(name).is_some() {
                 return None;
             }
-            form.0.push((name, value.into_owned()));
+            form.0.push((name, Zeroizing::new(value.into_owned())));
         }
         Some(form)
     }
@@ -105,7 +106,9 @@ mod tests {
         for good in ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=UTF-8"] {
             assert!(is_form(good), "{good}");
         }
-        for bad in ["text/plain", "application/json", "multipart/form-data; boundary=x", "", "application/x-www-form-urlencoded;charset=utf-7"] {
+        for bad in
+            ["text/plain", "application/json", "multipart/form-data; boundary=x", "", "application/x-www-form-urlencoded;charset=utf-7"]
+        {
             assert!(!is_form(bad), "{bad}");
         }
     }

@@ -1,15 +1,28 @@
-//! Our own pages, all under `/.cloakroom/`. The app never sees these paths.
+//! Our own pages: all under `/.cloakroom/`, and with `[login]` two more. The app never sees these paths.
 
+mod agent;
+mod desk;
+mod device;
+mod devices;
+mod form;
+mod login;
 mod logout;
+mod obstacle;
+pub mod own_cookie;
+mod pre_session;
 pub mod return_to;
 mod status;
+mod token;
 
+pub use desk::Desk;
 pub use return_to::ReturnTo;
 
+use crate::access::Doors;
 use crate::inbound::Inbound;
 use crate::pages::Manner;
 use crate::rejection::Rejection;
 use crate::reply::{Reply, YEAR};
+use crate::session::record::Client;
 use crate::session::{Sessions, Visitor};
 use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
@@ -22,21 +35,34 @@ pub const LARGEST_FORM: usize = 8 * 1024;
 pub enum Endpoint {
     Livez,
     Session,
+    /// The login form, where `[login]` says.
+    Login,
     Logout,
+    /// The visitor's own sessions.
+    Devices,
     Stylesheet,
+    Logo,
     /// Under our prefix, and nothing there.
     Nothing,
 }
 
 impl Endpoint {
     /// Which page of ours has this path; `None`: it belongs to the routes.
-    pub fn at(path: &str) -> Option<Self> {
+    pub fn at(path: &str, doors: &Doors) -> Option<Self> {
+        if doors.login.as_deref() == Some(path) {
+            return Some(Endpoint::Login);
+        }
+        if doors.logout == path {
+            return Some(Endpoint::Logout);
+        }
         let below = path.strip_prefix("/.cloakroom")?;
         Some(match below {
             "/livez" => Endpoint::Livez,
             "/session" => Endpoint::Session,
             "/logout" => Endpoint::Logout,
+            "/sessions" => Endpoint::Devices,
             _ if below.starts_with("/look") && below.ends_with(".css") => Endpoint::Stylesheet,
+            _ if below.starts_with("/logo-") => Endpoint::Logo,
             _ if below.is_empty() || below.starts_with('/') => Endpoint::Nothing,
             _ => return None,
         })
@@ -44,12 +70,12 @@ impl Endpoint {
 
     /// Whether this request's body is a form that we must read first.
     pub fn reads_form(self, method: &Method) -> bool {
-        self == Endpoint::Logout && method == Method::POST
+        matches!(self, Endpoint::Login | Endpoint::Logout | Endpoint::Devices) && method == Method::POST
     }
 
     /// Whether the page is about a session; the others cost no store access.
     pub fn is_personal(self) -> bool {
-        matches!(self, Endpoint::Session | Endpoint::Logout)
+        matches!(self, Endpoint::Session | Endpoint::Login | Endpoint::Logout | Endpoint::Devices)
     }
 
     /// The page's name in the access log.
@@ -57,8 +83,11 @@ impl Endpoint {
         match self {
             Endpoint::Livez => "/.cloakroom/livez",
             Endpoint::Session => "/.cloakroom/session",
+            Endpoint::Login => "login",
             Endpoint::Logout => "/.cloakroom/logout",
+            Endpoint::Devices => "/.cloakroom/sessions",
             Endpoint::Stylesheet => "/.cloakroom/look.css",
+            Endpoint::Logo => "/.cloakroom/logo",
             Endpoint::Nothing => "/.cloakroom/*",
         }
     }
@@ -71,6 +100,8 @@ pub struct Question<'a> {
     /// The body of a POST.
     pub form: &'a [u8],
     pub visitor: Visitor,
+    /// The visitor's browser and address.
+    pub client: Client,
     pub sessions: &'a Arc<Sessions>,
     /// Expire the apps' cookies: for the answer that ends a session, or that signs somebody else in.
     pub ended_cookies: &'a [HeaderValue],
@@ -78,9 +109,34 @@ pub struct Question<'a> {
     pub exposed: &'a [String],
     /// How to speak to the visitor.
     pub manner: Manner<'a>,
+    /// The paths of the login and the logout.
+    pub doors: &'a Doors,
+    /// Who may sign in; `None` without `[login]`.
+    pub desk: Option<&'a Desk>,
 }
 
 impl Question<'_> {
+    /// The signed-in user.
+    fn user(&self) -> Option<&str> {
+        if let Visitor::Known(session) = &self.visitor { session.user() } else { None }
+    }
+
+    /// What a form's token is bound to: this session, or none.
+    fn subject(&self) -> String {
+        if let Visitor::Known(session) = &self.visitor { session.handle().as_str().to_owned() } else { String::new() }
+    }
+
+    /// Where the visitor wants to go, if that is anywhere.
+    fn onward(&self, raw: Option<&str>) -> Option<ReturnTo> {
+        // One of the forms would lead in a circle.
+        ReturnTo::parse(raw?).filter(|page| !self.doors.is_one(page))
+    }
+
+    /// Where a visitor goes who is going nowhere.
+    fn front(&self) -> ReturnTo {
+        self.desk.map_or_else(ReturnTo::front, |desk| desk.default_return.clone())
+    }
+
     fn refuse(&self, rejection: &Rejection) -> Reply {
         rejection.reply(self.inbound.asker, self.manner)
     }
@@ -90,12 +146,21 @@ impl Question<'_> {
 pub async fn answer(endpoint: Endpoint, question: &Question<'_>) -> Reply {
     let method = &question.inbound.method;
     let reads = matches!(*method, Method::GET | Method::HEAD);
+    let sends = *method == Method::POST;
     match endpoint {
         Endpoint::Livez if reads => Reply::text(200, "ok\n"),
         Endpoint::Stylesheet if reads => stylesheet(question),
+        Endpoint::Logo if reads => logo(question),
         Endpoint::Session if reads => status::session(question),
         Endpoint::Logout if reads => logout::ask(question),
-        Endpoint::Logout if *method == Method::POST => logout::end(question).await,
+        Endpoint::Logout if sends => logout::end(question).await,
+        Endpoint::Devices if reads => devices::list(question).await,
+        Endpoint::Devices if sends => devices::end(question).await,
+        Endpoint::Login if reads || sends => match question.desk {
+            Some(desk) if sends => login::submit(question, desk).await,
+            Some(desk) => login::ask(question, desk),
+            None => question.refuse(&Rejection::NoRoute),
+        },
         Endpoint::Nothing => question.refuse(&Rejection::NoRoute),
         _ => question.refuse(&Rejection::MethodRefused),
     }
@@ -106,4 +171,12 @@ fn stylesheet(question: &Question<'_>) -> Reply {
     let look = question.manner.look;
     let seconds = if question.inbound.target.path() == look.sheet_path() { YEAR } else { 300 };
     Reply::file("text/css; charset=utf-8", look.sheet().clone(), seconds)
+}
+
+/// The operator's logo, under the name of these very bytes.
+fn logo(question: &Question<'_>) -> Reply {
+    match &question.manner.look.logo {
+        Some(logo) if question.inbound.target.path() == logo.path() => Reply::file(logo.content_type(), logo.bytes().clone(), YEAR),
+        _ => question.refuse(&Rejection::NoRoute),
+    }
 }

@@ -54,7 +54,10 @@ mod tests {
         for own in [OwnCookie::PreSession, OwnCookie::Device] {
             let line = own.line("x", Duration::from_secs(60), true, Timestamp(0));
 
-            assert!(line.starts_with("__Host-") && line.contains("; Path=/;") && line.contains("; HttpOnly; Secure; SameSite=Lax"), "{line}");
+            assert!(
+                line.starts_with("__Host-") && line.contains("; Path=/;") && line.contains("; HttpOnly; Secure; SameSite=Lax"),
+                "{line}"
+            );
             assert!(!own.line("x", Duration::from_secs(60), false, Timestamp(0)).contains("Secure"));
             assert!([true, false].iter().all(|secure| NAMES.contains(&own.name(*secure))));
         }

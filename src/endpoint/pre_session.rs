@@ -45,6 +45,11 @@ impl PreSession {
         PreSession { nonce: URL_SAFE_NO_PAD.encode(bytes), mark: None }
     }
 
+    /// The same browser, without the word of a login.
+    pub fn unmarked(&self) -> Self {
+        PreSession { nonce: self.nonce.clone(), mark: None }
+    }
+
     /// The line that makes the browser keep it, without any mark.
     pub fn line(&self, question: &Question<'_>) -> String {
         OwnCookie::PreSession.line(&self.nonce, LIFETIME, question.inbound.secure, question.sessions.now())

@@ -2,6 +2,9 @@
 
 use percent_encoding::percent_decode_str;
 
+/// A longer path is cut where a person reads it.
+const SHOWN_LENGTH: usize = 60;
+
 const DEVICES: &str = "/.cloakroom/sessions";
 
 /// A local path with an optional query. There is no way to hold anything else.
@@ -42,6 +45,16 @@ impl ReturnTo {
         self.0.split(['?', '#']).next().unwrap_or_default()
     }
 
+    /// The path as a person reads it, cut to a line; `None` for a page whose path tells nobody anything.
+    pub fn shown(&self) -> Option<String> {
+        let path = percent_decode_str(self.path()).decode_utf8_lossy();
+        match path.char_indices().nth(SHOWN_LENGTH) {
+            _ if path == "/" || path == DEVICES => None,
+            Some((end, _)) => Some(format!("{}…", path.get(..end).unwrap_or_default())),
+            None => Some(path.into_owned()),
+        }
+    }
+
     /// For a `Location` field.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -74,6 +87,15 @@ mod tests {
         for good in ["/", "/a", "/a/b?c=d&e=%2Ff", "/a%20b", "/%E4%BD%A0", "/a?next=//x", "/a;b=c/d", "/.cloakroom/sessions"] {
             assert_eq!(ReturnTo::parse(good).as_ref().map(ReturnTo::as_str), Some(good));
         }
+    }
+
+    #[test]
+    fn a_person_reads_the_path_without_escapes_and_query() {
+        let shown = |raw: &str| ReturnTo::parse(raw).and_then(|to| to.shown());
+
+        assert_eq!(shown("/invoices/%E4%BD%A0?id=1").as_deref(), Some("/invoices/你"));
+        assert_eq!(shown("/?a=b"), None);
+        assert!(shown(&format!("/{}", "a".repeat(100))).is_some_and(|path| path.chars().count() == SHOWN_LENGTH + 1));
     }
 
     #[test]

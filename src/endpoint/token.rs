@@ -89,7 +89,16 @@ mod tests {
         let logout = format!("{time}-{}", key.token("logout", &about("nonce", NOW)));
         let moved = format!("{:x}-{signature}", NOW.0 + 1);
 
-        for bad in [issue(&ring("other"), "nonce", NOW), logout, moved, String::new(), "-".into(), "zz-zz".into(), format!("{good}0"), good.to_uppercase()] {
+        for bad in [
+            issue(&ring("other"), "nonce", NOW),
+            logout,
+            moved,
+            String::new(),
+            "-".into(),
+            "zz-zz".into(),
+            format!("{good}0"),
+            good.to_uppercase(),
+        ] {
             assert_eq!(judge(&key, Some("nonce"), &bad, NOW), Token::Foreign, "{bad}");
         }
     }

@@ -8,4 +8,3 @@ pub mod names;
 pub mod request;
 pub mod response;
 pub mod strip;
-pub mod template;

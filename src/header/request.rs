@@ -2,11 +2,10 @@
 
 use super::encode;
 use super::names;
-use super::template::{Place, Template};
-use crate::route::{Encoding, Fields, HeaderSettings, Overflow};
+use crate::route::{Encoding, Fields, HeaderSettings, Overflow, Place};
 use crate::session::record::{Data, Field};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use std::borrow::Cow;
 
 const HANDLE: &[u8] = b"X-Session-Handle";
@@ -46,15 +45,9 @@ pub struct TooLarge {
     most: usize,
 }
 
-/// Writes a route's headers; everything that the configuration decides is compiled.
-#[derive(Clone, Debug)]
-pub struct Dresser {
-    fields: Fields,
-    encoding: Encoding,
-    most: usize,
-    overflow: Overflow,
-    templates: Vec<(Bytes, Template)>,
-}
+/// Writes a route's headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Dresser<'a>(&'a HeaderSettings);
 
 /// What goes first when there is too much; within one rank the longest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,20 +60,10 @@ enum Rank {
 
 type Lines = Vec<(Rank, Bytes, HeaderValue)>;
 
-impl Dresser {
-    /// Compiles. Names and templates were checked with the configuration; what is wrong all the same is left out.
-    pub fn new(settings: &HeaderSettings) -> Self {
-        let compile = |(name, template): &(String, String)| {
-            HeaderName::try_from(name.as_str()).ok()?;
-            Some((Bytes::from(name.clone()), Template::parse(template).ok()?))
-        };
-        Dresser {
-            fields: settings.fields.clone(),
-            encoding: settings.encoding,
-            most: settings.max_bytes,
-            overflow: settings.overflow,
-            templates: settings.set.iter().filter_map(compile).collect(),
-        }
+impl<'a> Dresser<'a> {
+    /// As the route wants it.
+    pub fn new(settings: &'a HeaderSettings) -> Self {
+        Dresser(settings)
     }
 
     /// The headers for this session.
@@ -88,7 +71,7 @@ impl Dresser {
         let mut headers = Lines::with_capacity(8);
         headers.push((Rank::Never, Bytes::from_static(HANDLE), encode::text(view.handle, Encoding::Percent)));
         if let Some(user) = view.user {
-            headers.push((Rank::Never, Bytes::from_static(USER), encode::text(user, self.encoding)));
+            headers.push((Rank::Never, Bytes::from_static(USER), encode::text(user, self.0.encoding)));
         }
         headers.push((Rank::Data, Bytes::from_static(DATA), data_header(view.data)));
         let first_field = headers.len();
@@ -96,9 +79,9 @@ impl Dresser {
         if let Some(seconds) = view.expires_in {
             headers.push((Rank::Never, Bytes::from_static(EXPIRES_IN), HeaderValue::from(seconds)));
         }
-        for (name, template) in &self.templates {
+        for (name, template) in &self.0.set {
             if let Some(text) = template.fill(|place| value_of(place, view)) {
-                headers.push((Rank::Text, name.clone(), encode::text(&text, self.encoding)));
+                headers.push((Rank::Text, name.clone(), encode::text(&text, self.0.encoding)));
             }
         }
         let headers = self.fit(headers)?;
@@ -124,7 +107,7 @@ impl Dresser {
     }
 
     fn shows(&self, field: &str) -> bool {
-        match &self.fields {
+        match &self.0.fields {
             Fields::All => true,
             Fields::None => false,
             Fields::Only(names) => names.contains(field),
@@ -135,7 +118,7 @@ impl Dresser {
         match field.json().as_bytes().first()? {
             b'n' => None,
             b'{' | b'[' => Some((Rank::Structure, encode::json(field.json().to_owned()))),
-            b'"' => Some((Rank::Text, encode::text(&text_of(field.json()), self.encoding))),
+            b'"' => Some((Rank::Text, encode::text(&text_of(field.json()), self.0.encoding))),
             _ => Some((Rank::Text, encode::json(field.json().to_owned()))),
         }
     }
@@ -144,12 +127,12 @@ impl Dresser {
     fn fit(&self, mut headers: Lines) -> Result<Vec<(Bytes, HeaderValue)>, TooLarge> {
         let size = |headers: &Lines| headers.iter().map(|(_, name, value)| name.len() + value.len() + 4).sum::<usize>();
         let total = size(&headers);
-        if total > self.most {
-            if self.overflow == Overflow::Error {
-                return Err(TooLarge { size: total, most: self.most });
+        if total > self.0.max_bytes {
+            if self.0.overflow == Overflow::Error {
+                return Err(TooLarge { size: total, most: self.0.max_bytes });
             }
             let mut named = String::new();
-            while size(&headers) + OVERFLOW.len() + named.len() + 4 > self.most {
+            while size(&headers) + OVERFLOW.len() + named.len() + 4 > self.0.max_bytes {
                 let droppable = headers.iter().enumerate().filter(|(_, (rank, ..))| *rank != Rank::Never);
                 let Some((at, _)) = droppable.min_by_key(|(_, (rank, _, value))| (*rank, usize::MAX - value.len())) else { break };
                 let (_, name, _) = headers.remove(at);
@@ -216,6 +199,7 @@ impl<'de> serde::Deserialize<'de> for SurrogateSafe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Template;
 
     fn settings() -> HeaderSettings {
         HeaderSettings { fields: Fields::All, encoding: Encoding::Percent, max_bytes: 8192, overflow: Overflow::Drop, set: vec![] }
@@ -264,11 +248,8 @@ mod tests {
 
     #[test]
     fn templates_are_filled_from_user_handle_and_fields() {
-        let set = vec![
-            ("Remote-User".to_owned(), "{user}@{handle}".to_owned()),
-            ("X-Mail".to_owned(), "{field:mail}".to_owned()),
-            ("X-None".to_owned(), "{field:none}".to_owned()),
-        ];
+        let set = [("Remote-User", "{user}@{handle}"), ("X-Mail", "{field:mail}"), ("X-None", "{field:none}")];
+        let set = set.map(|(name, template)| (name.into(), Template::parse(template).unwrap())).into();
 
         let seen = dressed(&HeaderSettings { set, ..settings() }, r#"{"mail":"é"}"#, Some("ada"));
 

@@ -46,6 +46,17 @@ impl DevicesPage<'_> {
         self.rows.iter().any(|row| !row.is_this)
     }
 
+    /// Why there are no buttons, where there is something to end.
+    fn why_not(&self) -> Option<&'static str> {
+        let say = &self.manner.words.devices;
+        match self.ending {
+            _ if !self.has_others() => None,
+            Ending::Allowed => None,
+            Ending::AfterPassword(_) => Some(say.confirm_first),
+            Ending::AfterLogin => Some(say.sign_in_again_first),
+        }
+    }
+
     fn may_end(&self) -> bool {
         matches!(self.ending, Ending::Allowed)
     }

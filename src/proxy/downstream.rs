@@ -223,7 +223,8 @@ impl Exchange {
         let route = self.visit.as_ref().map(|visit| visit.route.name.as_str()).or_else(|| self.endpoint.map(|own| own.name()));
         let handle = self.visit.as_ref().and_then(|visit| visit.dressed.handle.as_deref());
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
-        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned()).or_else(truncated);
+        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
+        let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
         let client = inbound.map(|inbound| address_text(inbound.client.address));
         AccessLine {
             method: inbound.map_or("-", |inbound| inbound.method.as_str()),

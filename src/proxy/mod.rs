@@ -81,6 +81,8 @@ pub struct Exchange {
     /// Goes with the refusal's page.
     refusal_cookies: Vec<http::HeaderValue>,
     event: Event,
+    /// Why an answer of our own is no more than it is; empty when there is nothing to say.
+    reason: &'static str,
     upstream: Option<Arc<Upstream>>,
     /// Which server of the upstream is asked first, and how many were asked.
     turn: Option<usize>,
@@ -289,6 +291,7 @@ impl ProxyHttp for Proxy {
             refusal: None,
             refusal_cookies: Vec::new(),
             event: Event::None,
+            reason: "",
             upstream: None,
             turn: None,
             tries: 0,
@@ -433,8 +436,12 @@ impl Proxy {
         let reply = unpanicked(self.edge().answer(endpoint, &inbound, &session.req_header().headers, &form)).await;
         let Some(reply) = reply else { return exchange.refuse(Rejection::Defect) };
         exchange.event = reply.event;
-        if let Some(handle) = &reply.ended {
+        exchange.reason = reply.reason;
+        for handle in &reply.ended {
             self.shared.tunnels.close_session(handle);
+        }
+        if let Some(user) = &reply.ended_user {
+            self.shared.tunnels.close_user(user);
         }
         downstream::write_reply(session, reply).await?;
         Ok(true)

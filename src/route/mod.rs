@@ -2,9 +2,13 @@
 
 mod pattern;
 mod require;
+mod template;
 
 pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, is_host_name};
 pub use require::{Require, Wanted};
+pub use template::{Place, Template, TemplateError};
+
+use bytes::Bytes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use std::time::Duration;
 /// One `[[routes]]` table of `proxy.toml`, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// For logs: `app.example.com/admin/*`, or `/*`.
+    /// For logs: `GET|POST app.example.com/admin/*`, or `/*`.
     pub name: String,
     /// What it matches.
     pub pattern: Pattern,
@@ -134,8 +138,8 @@ pub struct HeaderSettings {
     pub max_bytes: usize,
     /// What happens beyond that.
     pub overflow: Overflow,
-    /// Further headers: the name as written, and a checked template over `{user}`, `{handle}` and `{field:name}`.
-    pub set: Vec<(String, String)>,
+    /// Further headers: the name of one, as it is written, and what it says.
+    pub set: Vec<(Bytes, Template)>,
 }
 
 /// The fields that have a header of their own.

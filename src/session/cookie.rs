@@ -204,9 +204,30 @@ pub fn path_matches(cookie_path: &str, path: &str) -> bool {
     path.strip_prefix(cookie_path).is_some_and(|rest| rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'))
 }
 
+/// Whether a browser at this host accepts a cookie with this `Domain` (RFC 6265 section 5.1.3).
+pub fn domain_matches(domain: &str, host: &str) -> bool {
+    let domain = domain.trim_start_matches('.');
+    let Some((rest, end)) = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at)) else { return false };
+    end.eq_ignore_ascii_case(domain) && (rest.is_empty() || rest.ends_with('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cookie_domain_ends_at_a_label() {
+        for (domain, host, accepted) in [
+            ("example.com", "example.com", true),
+            ("example.com", "App.Example.com", true),
+            (".example.com", "app.example.com", true),
+            ("example.com", "badexample.com", false),
+            ("app.example.com", "example.com", false),
+            ("example.com", "127.0.0.1", false),
+        ] {
+            assert_eq!(domain_matches(domain, host), accepted, "{domain} {host}");
+        }
+    }
 
     fn one(header: &[u8]) -> Vec<String> {
         values([header].into_iter(), "sid")

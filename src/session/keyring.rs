@@ -58,14 +58,19 @@ impl Keyring {
 
     /// A token that only this keyring can have made for `purpose` and `about`, for forms without a stored record.
     pub fn token(&self, purpose: &str, about: &str) -> String {
-        let mac = self.signer.clone().chain_update(b"token\0").chain_update(purpose).chain_update(b"\0").chain_update(about);
-        hex(&mac.finalize().into_bytes())
+        token(&self.signer, purpose, about)
     }
 
-    /// Whether [`Keyring::token`] made this token, in constant time.
-    pub fn is_token(&self, purpose: &str, about: &str, token: &str) -> bool {
-        self.token(purpose, about).as_bytes().ct_eq(token.as_bytes()).into()
+    /// Whether [`Keyring::token`] made this token, with the first secret or a retired one; in constant time.
+    pub fn is_token(&self, purpose: &str, about: &str, said: &str) -> bool {
+        let matches = |key: &HmacSha256| bool::from(token(key, purpose, about).as_bytes().ct_eq(said.as_bytes()));
+        matches(&self.signer) || self.retired.iter().any(matches)
     }
+}
+
+fn token(key: &HmacSha256, purpose: &str, about: &str) -> String {
+    let mac = key.clone().chain_update(b"token\0").chain_update(purpose).chain_update(b"\0").chain_update(about);
+    hex(&mac.finalize().into_bytes())
 }
 
 /// 32 bytes of HMAC are 43 characters of base64.
@@ -133,6 +138,7 @@ mod tests {
 
         assert!(ring.is_token("logout", "handle", &token));
         assert!(!ring.is_token("login", "handle", &token) && !ring.is_token("logout", "other", &token));
+        assert!(Keyring::new(&[Secret::new("new"), Secret::new("k")]).unwrap().is_token("logout", "handle", &token));
     }
 
     #[test]

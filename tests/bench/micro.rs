@@ -39,7 +39,8 @@ fn decide(bencher: Bencher) {
 #[divan::bench]
 fn dress(bencher: Bencher) {
     let data = Data::parse(DATA).expect("JSON");
-    let dresser = Dresser::new(&settings());
+    let settings = settings();
+    let dresser = Dresser::new(&settings);
 
     bencher.bench(|| {
         dresser.dress(&View { handle: "4513ce30fce66daa01a321c06d0e7ba7", user: Some("admin"), data: &data, expires_in: Some(60) })

@@ -1,6 +1,6 @@
 //! English.
 
-use super::{Devices, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
+use super::{Devices, JUST_NOW, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
 use std::time::Duration;
 
 /// English.
@@ -10,7 +10,7 @@ pub const WORDS: Words = Words {
     try_again: "Try again",
     request: "request",
     sign_in: "Sign in",
-    log_out: "Log out",
+    sign_out: "Sign out",
     sign_in_as_another: "Sign in as somebody else",
     signed_in_as: |user| format!("You are signed in as {user}."),
     length,
@@ -47,10 +47,10 @@ pub const WORDS: Words = Words {
         },
     },
     logout: Logout {
-        title: "Log out",
+        title: "Sign out",
         heading: "Hand back your ticket?",
-        here: "Logging out ends this session in this browser and on the server.",
-        everywhere: "Log out on all my devices",
+        here: "Signing out ends this session in this browser and on the server.",
+        everywhere: "Sign out on all my devices",
         stay: "Stay",
         others_stay: "Other devices stay as they are, unless you say so.",
     },
@@ -63,7 +63,7 @@ pub const WORDS: Words = Words {
             (None, Some(system)) => format!("A browser on {system}"),
             (None, None) => "An unknown device".to_owned(),
         },
-        signed_in: |ago| format!("signed in {} ago", length(ago)),
+        signed_in: |ago| if ago < JUST_NOW { "signed in just now".to_owned() } else { format!("signed in {} ago", length(ago)) },
         active: |ago| format!("active {} ago", length(ago)),
         active_now: "active now",
         end: "Sign out",
@@ -149,6 +149,13 @@ pub const WORDS: Words = Words {
             lines: &[
                 "We could not reach the place where your session is kept, so we will keep trying to end it there.",
                 "This browser has forgotten it already.",
+            ],
+        },
+        end_unconfirmed: Text {
+            title: "Not confirmed yet",
+            lines: &[
+                "We could not reach the place where your sessions are kept, so we cannot say yet whether the other devices are signed out.",
+                "We will keep trying to sign them out.",
             ],
         },
         upstream_unreachable: Text {

@@ -3,7 +3,11 @@
 pub mod en;
 pub mod zh;
 
+use crate::session::lifecycle::Lapse;
 use std::time::Duration;
+
+/// Nobody counts the seconds of what has just happened.
+const JUST_NOW: Duration = Duration::from_secs(60);
 
 /// A message of its own: what happened, and then what it means and what to do.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub struct Words {
     pub request: &'static str,
     /// What one does on the login page; also the word on links that lead there.
     pub sign_in: &'static str,
-    pub log_out: &'static str,
+    pub sign_out: &'static str,
     /// On the way to the login as another user.
     pub sign_in_as_another: &'static str,
     pub signed_in_as: fn(user: &str) -> String,
@@ -80,6 +84,20 @@ pub struct Lapses {
     pub revoked: &'static str,
     pub replaced: &'static str,
     pub unknown: &'static str,
+}
+
+impl Lapses {
+    /// Why it ended; the idle limit is told where there is one.
+    pub fn of(&self, lapse: Lapse, idle_timeout: Option<Duration>) -> String {
+        match lapse {
+            Lapse::Idle => (self.idle)(idle_timeout),
+            Lapse::Absolute => self.absolute.to_owned(),
+            Lapse::Ended => self.ended.to_owned(),
+            Lapse::Revoked => self.revoked.to_owned(),
+            Lapse::Replaced => self.replaced.to_owned(),
+            Lapse::Unknown => self.unknown.to_owned(),
+        }
+    }
 }
 
 /// The page with the logout button.
@@ -144,6 +162,7 @@ pub struct Refusals {
     pub cross_site: Text,
     pub store_unavailable: Text,
     pub logout_unconfirmed: Text,
+    pub end_unconfirmed: Text,
     pub upstream_unreachable: Text,
     pub upstream_timeout: Text,
     pub upstream_malformed: Text,

@@ -1,6 +1,6 @@
 //! Chinese, simplified.
 
-use super::{Devices, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
+use super::{Devices, JUST_NOW, Lapses, Login, Logout, LostCookie, Refusals, Text, Words, largest_unit};
 use std::time::Duration;
 
 /// Chinese, simplified.
@@ -10,7 +10,7 @@ pub const WORDS: Words = Words {
     try_again: "重试",
     request: "请求",
     sign_in: "登录",
-    log_out: "退出登录",
+    sign_out: "退出登录",
     sign_in_as_another: "换个账号登录",
     signed_in_as: |user| format!("您当前以 {user} 的身份登录。"),
     length,
@@ -63,7 +63,7 @@ pub const WORDS: Words = Words {
             (None, Some(system)) => format!("{system} 上的浏览器"),
             (None, None) => "未知设备".to_owned(),
         },
-        signed_in: |ago| format!("{}前登录", length(ago)),
+        signed_in: |ago| if ago < JUST_NOW { "刚刚登录".to_owned() } else { format!("{}前登录", length(ago)) },
         active: |ago| format!("{}前活动", length(ago)),
         active_now: "正在使用",
         end: "退出",
@@ -130,6 +130,10 @@ pub const WORDS: Words = Words {
         logout_unconfirmed: Text {
             title: "您已在此设备上退出",
             lines: &["我们暂时联系不上保存会话的地方，会继续尝试在那里结束它。", "此浏览器已经忘记了它。"],
+        },
+        end_unconfirmed: Text {
+            title: "尚未确认",
+            lines: &["我们暂时联系不上保存会话的地方，因此还不能确定其他设备是否已退出。", "我们会继续尝试让它们退出。"],
         },
         upstream_unreachable: Text {
             title: "无法打开此页面", lines: &["它背后的服务暂时没有回应。", "请稍后重试。"]

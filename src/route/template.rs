@@ -24,15 +24,27 @@ pub enum Place {
 /// A template that cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    #[error("`{{{0}}}` is no placeholder; there are {{user}}, {{handle}} and {{field:name}}")]
+    #[error("`{{{0}}}` is unknown")]
     Unknown(String),
-    #[error("a brace is not closed; write `{{{{` or `}}}}` for a brace itself")]
+    #[error("a `{{` without `}}`")]
     Unclosed,
+    #[error("a `}}` without `{{`")]
+    Unopened,
+    #[error("a control character")]
+    Control,
+    #[error("an empty template")]
+    Empty,
 }
 
 impl Template {
     /// Compiles a template.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        if text.is_empty() {
+            return Err(TemplateError::Empty);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(TemplateError::Control);
+        }
         let (mut parts, mut plain, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find(['{', '}']) {
             let (before, braces) = rest.split_at(at);
@@ -42,7 +54,8 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (name, after) = braces.strip_prefix('{').and_then(|inside| inside.split_once('}')).ok_or(TemplateError::Unclosed)?;
+            let inside = braces.strip_prefix('{').ok_or(TemplateError::Unopened)?;
+            let (name, after) = inside.split_once('}').ok_or(TemplateError::Unclosed)?;
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
@@ -55,7 +68,7 @@ impl Template {
             rest = after;
         }
         plain.push_str(rest);
-        if !plain.is_empty() || parts.is_empty() {
+        if !plain.is_empty() {
             parts.push(Part::Text(plain));
         }
         Ok(Template(parts))
@@ -97,9 +110,20 @@ mod tests {
     }
 
     #[test]
-    fn unknown_placeholders_and_open_braces_are_refused() {
-        for bad in ["{nobody}", "{field:}", "{user", "user}", "{}"] {
-            assert!(Template::parse(bad).is_err(), "{bad}");
-        }
+    fn braces_themselves_are_doubled() {
+        assert_eq!(fill("{{{user} <{field:mail.address}>}}"), Some("{ada <<mail.address>>}".into()));
+    }
+
+    #[test]
+    fn a_wrong_template_names_its_fault() {
+        let unknown = |name: &str| Err(TemplateError::Unknown(name.to_owned()));
+
+        assert_eq!(Template::parse("{usr}"), unknown("usr"));
+        assert_eq!(Template::parse("{field:}"), unknown("field:"));
+        assert_eq!(Template::parse("{}"), unknown(""));
+        assert_eq!(Template::parse("a {user"), Err(TemplateError::Unclosed));
+        assert_eq!(Template::parse("a}b {handle}"), Err(TemplateError::Unopened));
+        assert_eq!(Template::parse("a\r\nb: {user}"), Err(TemplateError::Control));
+        assert_eq!(Template::parse(""), Err(TemplateError::Empty));
     }
 }
