@@ -6,7 +6,7 @@ use crate::header::end;
 use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, View};
 use crate::header::response::{self, Wishes};
-use crate::inbound::{Inbound, Malformed, Site};
+use crate::inbound::{Inbound, Malformed, Site, address_text};
 use crate::pages::{Language, Look, Manner};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
@@ -309,7 +309,7 @@ fn is_preflight(inbound: &Inbound, headers: &HeaderMap) -> bool {
 }
 
 fn client(inbound: &Inbound, agent: Option<&HeaderValue>) -> Client {
-    Client { agent: agent_of(agent), address: inbound.client.address.to_string() }
+    Client { agent: agent_of(agent), address: address_text(inbound.client.address) }
 }
 
 /// The user agent for the visitor's list of devices: at most 256 bytes of printable ASCII.

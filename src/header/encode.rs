@@ -3,23 +3,18 @@
 use crate::route::Encoding;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderValue;
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// Writes text as a header value.
-pub fn text(text: &str, encoding: Encoding) -> HeaderValue {
-    if let (Encoding::Percent, true) = (encoding, is_plain(text)) {
-        // The common case: nothing to encode, one copy.
-        return HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+pub fn text(text: &str, encoding: Encoding, out: &mut Vec<u8>) {
+    match encoding {
+        // The common case: nothing to encode.
+        Encoding::Percent if is_plain(text) => out.extend_from_slice(text.as_bytes()),
+        Encoding::Percent => percent(text, out),
+        Encoding::Base64Url => out.extend_from_slice(URL_SAFE_NO_PAD.encode(text).as_bytes()),
+        Encoding::Latin1 => out.extend(text.chars().map(latin1)),
+        Encoding::Raw => out.extend(text.bytes().filter(|b| !is_control(*b))),
     }
-    let bytes = match encoding {
-        Encoding::Percent => percent(text).into_bytes(),
-        Encoding::Base64Url => URL_SAFE_NO_PAD.encode(text).into_bytes(),
-        Encoding::Latin1 => text.chars().map(latin1).collect(),
-        Encoding::Raw => text.bytes().filter(|b| !is_control(*b)).collect(),
-    };
-    // Holds neither control characters nor line ends by now; if it did, an empty value is safe.
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Whether percent-encoding leaves the text as it is.
@@ -28,19 +23,17 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Every byte outside 0x20 to 0x7E, `%`, and a leading or trailing space as `%XX` of UTF-8.
-fn percent(text: &str) -> String {
+fn percent(text: &str, out: &mut Vec<u8>) {
     let last = text.len().saturating_sub(1);
-    let mut out = String::with_capacity(text.len());
     for (at, byte) in text.bytes().enumerate() {
         let edge = byte == b' ' && (at == 0 || at == last);
         if matches!(byte, 0x20..=0x7e) && byte != b'%' && !edge {
-            out.push(char::from(byte));
+            out.push(byte);
         } else {
-            // Writing to a string cannot fail.
+            // Writing to memory cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    out
 }
 
 /// What ISO 8859-1 cannot hold, and control characters, become `?`.
@@ -52,32 +45,23 @@ fn is_control(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f
 }
 
-/// JSON text in ASCII: other characters as `\uXXXX`, blank control characters between tokens as spaces.
-pub fn ascii_json(json: &str, out: &mut Vec<u8>) {
+/// Writes JSON text in ASCII: other characters as `\uXXXX`, blank control characters between tokens as spaces.
+pub fn json(json: &str, out: &mut Vec<u8>) {
+    if json.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
+        return out.extend_from_slice(json.as_bytes());
+    }
     for c in json.chars() {
         match c {
             '\u{20}'..='\u{7e}' => out.push(c as u8),
             // Strings hold no raw control characters (RFC 8259 section 7), so these stand between tokens.
             '\0'..='\u{1f}' => out.push(b' '),
             _ => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
                 }
             }
         }
     }
-}
-
-/// A header value of ASCII JSON.
-pub fn json(json: String) -> HeaderValue {
-    let mut bytes = Vec::new();
-    if json.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
-        bytes = json.into_bytes();
-    } else {
-        ascii_json(&json, &mut bytes);
-    }
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -85,9 +69,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn text(text: &str, encoding: Encoding) -> Vec<u8> {
+        let mut out = Vec::new();
+        super::text(text, encoding, &mut out);
+        out
+    }
+
+    fn json(json: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        super::json(json, &mut out);
+        out
+    }
+
     #[test]
     fn the_four_encodings_write_what_they_promise() {
-        let written = |encoding| text(" 你é%\r\n ", encoding).as_bytes().to_vec();
+        let written = |encoding| text(" 你é%\r\n ", encoding);
 
         assert_eq!(written(Encoding::Percent), b"%20%E4%BD%A0%C3%A9%25%0D%0A%20");
         assert_eq!(written(Encoding::Base64Url), b"IOS9oMOpJQ0KIA");
@@ -97,30 +93,30 @@ mod tests {
 
     #[test]
     fn json_is_escaped_to_ascii() {
-        assert_eq!(json("{\"a\":\n\"你😀\u{7f}\"}".to_owned()), r#"{"a": "\u4f60\ud83d\ude00\u007f"}"#);
+        assert_eq!(json("{\"a\":\n\"你😀\u{7f}\"}"), br#"{"a": "\u4f60\ud83d\ude00\u007f"}"#);
     }
 
     proptest! {
         #[test]
         fn percent_is_visible_ascii_and_decodes_back(original in any::<String>()) {
             let value = text(&original, Encoding::Percent);
-            prop_assert!(value.as_bytes().iter().all(|b| matches!(b, 0x20..=0x7e)));
-            prop_assert!(!value.as_bytes().starts_with(b" ") && !value.as_bytes().ends_with(b" "));
-            let decoded = percent_encoding::percent_decode(value.as_bytes()).decode_utf8().unwrap();
+            prop_assert!(value.iter().all(|b| matches!(b, 0x20..=0x7e)));
+            prop_assert!(!value.starts_with(b" ") && !value.ends_with(b" "));
+            let decoded = percent_encoding::percent_decode(&value).decode_utf8().unwrap();
             prop_assert_eq!(decoded, original);
         }
 
         #[test]
         fn ascii_json_means_the_same(original in any::<String>()) {
-            let value = json(serde_json::to_string(&original).unwrap());
-            prop_assert!(value.as_bytes().iter().all(|b| matches!(b, 0x20..=0x7e)));
-            prop_assert_eq!(serde_json::from_slice::<String>(value.as_bytes()).unwrap(), original);
+            let value = json(&serde_json::to_string(&original).unwrap());
+            prop_assert!(value.iter().all(|b| matches!(b, 0x20..=0x7e)));
+            prop_assert_eq!(serde_json::from_slice::<String>(&value).unwrap(), original);
         }
 
         #[test]
         fn no_encoding_lets_a_control_character_through(original in any::<String>()) {
             for encoding in [Encoding::Percent, Encoding::Base64Url, Encoding::Latin1, Encoding::Raw] {
-                prop_assert!(!text(&original, encoding).as_bytes().iter().any(|b| is_control(*b)));
+                prop_assert!(!text(&original, encoding).iter().any(|b| is_control(*b)));
             }
         }
     }

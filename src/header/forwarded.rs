@@ -2,7 +2,9 @@
 
 use crate::inbound::{Inbound, address_text};
 use bytes::Bytes;
+use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::ops::Range;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -14,31 +16,36 @@ type Line = (&'static str, HeaderValue);
 /// the path.
 pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) -> impl Iterator<Item = Line> + use<> {
     let (proto, host) = (if inbound.secure { "https" } else { "http" }, inbound.host.authority());
-    let peer = address_text(inbound.client.peer).into_bytes();
-    let mut element = Vec::with_capacity(32 + peer.len() + host.len());
-    let quotes: &[u8] = if inbound.client.peer.is_ipv6() { b"\"" } else { b"" };
-    let (open, close): (&[u8], &[u8]) = if quotes.is_empty() { (b"", b"") } else { (b"[", b"]") };
-    for part in [b"for=", quotes, open, &peer, close, quotes] {
-        element.extend_from_slice(part);
-    }
-    let quotes: &[u8] = if host.contains([':', '[']) { b"\"" } else { b"" };
-    for part in [b";host=", quotes, host.as_bytes(), quotes, b";proto=", proto.as_bytes()] {
-        element.extend_from_slice(part);
-    }
+    // One piece of memory: the address and the host stand in it for the other headers too.
+    let mut element = Vec::with_capacity(64 + host.len());
+    let (open, close): (&[u8], &[u8]) = if inbound.client.peer.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
+    let address = append(&mut element, [b"for=", open], address_text(inbound.client.peer).as_bytes());
+    let quote: &[u8] = if host.contains([':', '[']) { b"\"" } else { b"" };
+    let host = append(&mut element, [close, if quote.is_empty() { b";host=" } else { b";host=\"" }], host.as_bytes());
+    append(&mut element, [quote, b";proto="], proto.as_bytes());
+    let element = Bytes::from(element);
     let trusted_host = if inbound.client.peer_trusted { incoming.get(&HOST).cloned() } else { None };
     [
-        Some(("X-Forwarded-For", appended(incoming, &FOR, peer))),
+        Some(("X-Forwarded-For", appended(incoming, &FOR, element.slice(address)))),
         Some(("X-Forwarded-Proto", HeaderValue::from_static(proto))),
-        Some(("X-Forwarded-Host", trusted_host.unwrap_or_else(|| value(host.as_bytes().to_vec())))),
-        Some(("Forwarded", appended(incoming, &http::header::FORWARDED, element))),
-        stripped.map(|prefix| ("X-Forwarded-Prefix", value(prefix.as_bytes().to_vec()))),
+        Some(("X-Forwarded-Host", trusted_host.unwrap_or_else(|| value(element.slice(host))))),
+        Some(("Forwarded", appended(incoming, &FORWARDED, element))),
+        stripped.map(|prefix| ("X-Forwarded-Prefix", value(Bytes::copy_from_slice(prefix.as_bytes())))),
     ]
     .into_iter()
     .flatten()
 }
 
+/// Writes, and tells where `text` stands.
+fn append(out: &mut Vec<u8>, before: [&[u8]; 2], text: &[u8]) -> Range<usize> {
+    before.into_iter().for_each(|part| out.extend_from_slice(part));
+    let start = out.len();
+    out.extend_from_slice(text);
+    start..out.len()
+}
+
 /// Behind what a trusted proxy said already.
-fn appended(incoming: &HeaderMap, name: &HeaderName, last: Vec<u8>) -> HeaderValue {
+fn appended(incoming: &HeaderMap, name: &HeaderName, last: Bytes) -> HeaderValue {
     let mut lines = incoming.get_all(name).iter().peekable();
     if lines.peek().is_none() {
         return value(last);
@@ -49,10 +56,10 @@ fn appended(incoming: &HeaderMap, name: &HeaderName, last: Vec<u8>) -> HeaderVal
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(&last);
-    value(list)
+    value(list.into())
 }
 
 /// Hosts and prefixes are visible ASCII by type and by configuration, addresses by nature.
-fn value(text: Vec<u8>) -> HeaderValue {
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+fn value(text: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static(""))
 }

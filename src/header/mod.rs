@@ -4,6 +4,7 @@ pub mod cookie;
 pub mod encode;
 pub mod end;
 pub mod forwarded;
+pub mod lines;
 pub mod names;
 pub mod request;
 pub mod response;

@@ -1,6 +1,5 @@
 //! Which header names are ours, in every spelling that a CGI-like stack folds together.
 
-use bytes::Bytes;
 use http::HeaderName;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -36,29 +35,24 @@ pub fn folded(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect())
 }
 
-/// The header of a top-level field: ASCII letters, digits and `_`, beginning with a letter. `None` if the name has no header, or if the
-/// header would be one of ours.
-///
-/// Each word is capitalised.
-pub fn of_field(field: &str) -> Option<Bytes> {
+/// Writes the header of a top-level field: ASCII letters, digits and `_`, beginning with a letter; each word is capitalised. `false` if
+/// the name has no header, or if the header would be one of ours.
+pub fn of_field(field: &str, out: &mut Vec<u8>) -> bool {
     const PREFIX: &[u8] = b"X-Session-";
     const OURS: [&[u8]; 10] = [b"User", b"Data", b"Handle", b"Expires-In", b"Overflow", b"Set", b"Login", b"Renew", b"Max-Age", b"End"];
-    let plain = field.starts_with(|c: char| c.is_ascii_alphabetic()) && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !plain {
-        return None;
-    }
-    let mut name = Vec::with_capacity(PREFIX.len() + field.len());
-    name.extend_from_slice(PREFIX);
+    out.clear();
+    out.extend_from_slice(PREFIX);
     let mut starts = true;
     for byte in field.bytes() {
-        name.push(match byte {
+        out.push(match byte {
             b'_' => b'-',
             letter if starts => letter.to_ascii_uppercase(),
             letter => letter.to_ascii_lowercase(),
         });
         starts = byte == b'_';
     }
-    if name.get(PREFIX.len()..).is_some_and(|suffix| OURS.contains(&suffix)) { None } else { Some(Bytes::from(name)) }
+    let plain = field.starts_with(|c: char| c.is_ascii_alphabetic()) && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    plain && out.get(PREFIX.len()..).is_some_and(|suffix| !OURS.contains(&suffix))
 }
 
 #[cfg(test)]
@@ -93,10 +87,14 @@ mod tests {
 
     #[test]
     fn a_field_has_a_header_unless_it_would_be_one_of_ours() {
-        assert_eq!(of_field("cart_id").as_deref(), Some(b"X-Session-Cart-Id".as_slice()));
-        assert_eq!(of_field("userInfo2").as_deref(), Some(b"X-Session-Userinfo2".as_slice()));
+        let header = |field: &str| {
+            let mut out = Vec::new();
+            of_field(field, &mut out).then(|| String::from_utf8(out).unwrap())
+        };
+        assert_eq!(header("cart_id").as_deref(), Some("X-Session-Cart-Id"));
+        assert_eq!(header("userInfo2").as_deref(), Some("X-Session-Userinfo2"));
         for none in ["", "1a", "_a", "a-b", "a b", "é", "user", "USER", "Max_Age", "expires_in", "data", "overflow"] {
-            assert_eq!(of_field(none), None, "{none}");
+            assert_eq!(header(none), None, "{none}");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What the app is told about a session.
 
-use super::encode;
-use super::names;
+use super::lines::{Line, Lines};
+use super::{encode, names};
 use crate::route::{Encoding, Fields, HeaderSettings, Overflow, Place};
 use crate::session::record::{Data, Field};
 use bytes::Bytes;
 use http::HeaderValue;
 use std::borrow::Cow;
+use std::io::Write as _;
 
 const HANDLE: &[u8] = b"X-Session-Handle";
 const USER: &[u8] = b"X-Session-User";
@@ -58,8 +59,6 @@ enum Rank {
     Never,
 }
 
-type Lines = Vec<(Rank, Bytes, HeaderValue)>;
-
 impl<'a> Dresser<'a> {
     /// As the route wants it.
     pub fn new(settings: &'a HeaderSettings) -> Self {
@@ -68,41 +67,49 @@ impl<'a> Dresser<'a> {
 
     /// The headers for this session.
     pub fn dress(&self, view: &View<'_>) -> Result<Dressed, TooLarge> {
-        let mut headers = Lines::with_capacity(8);
-        headers.push((Rank::Never, Bytes::from_static(HANDLE), encode::text(view.handle, Encoding::Percent)));
+        let encoding = self.0.encoding;
+        let mut lines = Lines::with_capacity(10, 256 + 3 * view.data.size());
+        lines.push(Rank::Never, HANDLE, |out| encode::text(view.handle, Encoding::Percent, out));
         if let Some(user) = view.user {
-            headers.push((Rank::Never, Bytes::from_static(USER), encode::text(user, self.0.encoding)));
+            lines.push(Rank::Never, USER, |out| encode::text(user, encoding, out));
         }
-        headers.push((Rank::Data, Bytes::from_static(DATA), data_header(view.data)));
-        let first_field = headers.len();
-        self.push_fields(view.data, &mut headers, first_field);
+        lines.push(Rank::Data, DATA, |out| encode::json(&view.data.to_json(), out));
+        self.push_fields(view.data, &mut lines);
         if let Some(seconds) = view.expires_in {
-            headers.push((Rank::Never, Bytes::from_static(EXPIRES_IN), HeaderValue::from(seconds)));
+            // Writing to memory cannot fail.
+            lines.push(Rank::Never, EXPIRES_IN, |out| drop(write!(out, "{seconds}")));
         }
         for (name, template) in &self.0.set {
             if let Some(text) = template.fill(|place| value_of(place, view)) {
-                headers.push((Rank::Text, name.clone(), encode::text(&text, self.0.encoding)));
+                lines.push(Rank::Text, name, |out| encode::text(&text, encoding, out));
             }
         }
-        let headers = self.fit(headers)?;
-        Ok(Dressed { headers, handle: Some(view.handle.to_owned()), user: view.user.map(str::to_owned) })
+        self.fit(&mut lines)?;
+        Ok(Dressed { headers: lines.finish(), handle: Some(view.handle.to_owned()), user: view.user.map(str::to_owned) })
     }
 
     /// Two fields that would share a header get none.
-    fn push_fields(&self, data: &Data, headers: &mut Lines, first: usize) {
-        let mut shared: Vec<Bytes> = Vec::new();
+    fn push_fields(&self, data: &Data, lines: &mut Lines<Rank>) {
+        let first = lines.count();
+        let (mut name, mut shared) = (Vec::with_capacity(64), Vec::new());
         for field in data.iter() {
-            let Some(name) = field.name().filter(|name| self.shows(name)).and_then(names::of_field) else { continue };
-            let Some((rank, value)) = self.field_value(field) else { continue };
-            if headers.iter().skip(first).any(|(_, other, _)| *other == name) {
-                shared.push(name);
-            } else {
-                headers.push((rank, name, value));
+            let Some(rank) = rank_of(field) else { continue };
+            if !field.name().is_some_and(|field| self.shows(field) && names::of_field(field, &mut name)) {
+                continue;
             }
+            if lines.iter().skip(first).any(|line| lines.name(line) == name) {
+                shared.push(name.clone());
+                continue;
+            }
+            lines.push(rank, &name, |out| match rank {
+                Rank::Text if field.json().starts_with('"') => encode::text(&text_of(field.json()), self.0.encoding, out),
+                _ => encode::json(field.json(), out),
+            });
         }
         if !shared.is_empty() {
-            tracing::warn!(?shared, "session fields that would share a header get none");
-            headers.retain(|(_, name, _)| !shared.contains(name));
+            let names = String::from_utf8_lossy(&shared.join(&b", "[..])).into_owned();
+            tracing::warn!(names, "session fields that would share a header get none");
+            lines.retain(|name| !shared.iter().any(|other| other == name));
         }
     }
 
@@ -114,41 +121,39 @@ impl<'a> Dresser<'a> {
         }
     }
 
-    fn field_value(&self, field: &Field) -> Option<(Rank, HeaderValue)> {
-        match field.json().as_bytes().first()? {
-            b'n' => None,
-            b'{' | b'[' => Some((Rank::Structure, encode::json(field.json().to_owned()))),
-            b'"' => Some((Rank::Text, encode::text(&text_of(field.json()), self.0.encoding))),
-            _ => Some((Rank::Text, encode::json(field.json().to_owned()))),
-        }
-    }
-
     /// Drops what does not fit, and names it.
-    fn fit(&self, mut headers: Lines) -> Result<Vec<(Bytes, HeaderValue)>, TooLarge> {
-        let size = |headers: &Lines| headers.iter().map(|(_, name, value)| name.len() + value.len() + 4).sum::<usize>();
-        let total = size(&headers);
-        if total > self.0.max_bytes {
-            if self.0.overflow == Overflow::Error {
-                return Err(TooLarge { size: total, most: self.0.max_bytes });
-            }
-            let mut named = String::new();
-            while size(&headers) + OVERFLOW.len() + named.len() + 4 > self.0.max_bytes {
-                let droppable = headers.iter().enumerate().filter(|(_, (rank, ..))| *rank != Rank::Never);
-                let Some((at, _)) = droppable.min_by_key(|(_, (rank, _, value))| (*rank, usize::MAX - value.len())) else { break };
-                let (_, name, _) = headers.remove(at);
-                if named.len() + name.len() + 2 <= MOST_NAMED {
-                    named.push_str(if named.is_empty() { "" } else { ", " });
-                    named.extend(name.iter().map(|b| char::from(b.to_ascii_lowercase())));
-                }
-            }
-            headers.push((Rank::Never, Bytes::from_static(OVERFLOW), encode::text(&named, Encoding::Percent)));
+    fn fit(&self, lines: &mut Lines<Rank>) -> Result<(), TooLarge> {
+        let size = |lines: &Lines<Rank>| lines.iter().map(Line::size).sum::<usize>();
+        let (total, most) = (size(lines), self.0.max_bytes);
+        if total <= most {
+            return Ok(());
         }
-        Ok(headers.into_iter().map(|(_, name, value)| (name, value)).collect())
+        if self.0.overflow == Overflow::Error {
+            return Err(TooLarge { size: total, most });
+        }
+        let mut named: Vec<u8> = Vec::new();
+        while size(lines) + OVERFLOW.len() + named.len() + 4 > most {
+            let droppable = lines.iter().enumerate().filter(|(_, line)| line.rank != Rank::Never);
+            let Some((at, _)) = droppable.min_by_key(|(_, line)| (line.rank, usize::MAX - line.value_len())) else { break };
+            let line = lines.remove(at);
+            let name = lines.name(&line);
+            if named.len() + name.len() + 2 <= MOST_NAMED {
+                named.extend_from_slice(if named.is_empty() { b"" } else { b", " });
+                named.extend(name.iter().map(u8::to_ascii_lowercase));
+            }
+        }
+        lines.push(Rank::Never, OVERFLOW, |out| out.extend_from_slice(&named));
+        Ok(())
     }
 }
 
-fn data_header(data: &Data) -> HeaderValue {
-    if data.is_empty() { HeaderValue::from_static("{}") } else { encode::json(data.to_json()) }
+/// How much a field matters; `null` has no header.
+fn rank_of(field: &Field) -> Option<Rank> {
+    match field.json().as_bytes().first()? {
+        b'n' => None,
+        b'{' | b'[' => Some(Rank::Structure),
+        _ => Some(Rank::Text),
+    }
 }
 
 fn value_of<'a>(place: &Place, view: &View<'a>) -> Option<Cow<'a, str>> {
