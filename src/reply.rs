@@ -2,6 +2,7 @@
 
 use crate::pages::CONTENT_SECURITY_POLICY;
 use crate::session::Event;
+use crate::session::id::SessionKey;
 use askama::Template;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
@@ -21,6 +22,8 @@ pub struct Reply {
     pub event: Event,
     /// The handle of the session that this answer ended: its WebSockets end too.
     pub ended: Option<String>,
+    /// What the store files sessions under that were ended unread, because it did not answer.
+    pub ended_keys: Vec<SessionKey>,
     /// The user whose every session this answer ended.
     pub ended_user: Option<String>,
     /// Why it is no more than this, for the log; empty when there is nothing to say.
@@ -34,7 +37,7 @@ impl Reply {
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
             (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
-        Reply { status, headers, body: body.into(), event: Event::None, ended: None, ended_user: None, reason: "" }
+        Reply { status, headers, body: body.into(), event: Event::None, ended: None, ended_keys: Vec::new(), ended_user: None, reason: "" }
     }
 
     /// Plain text.

@@ -141,7 +141,7 @@ async fn ask(edge: &Edge, site: &Url, question: &Explain, cookie: Option<&Header
     inbound.secure |= site.secure;
     Ok(match edge.receive(Arc::new(inbound), &head.headers).await {
         Verdict::Own(endpoint) => Met::Own(endpoint.name()),
-        Verdict::Refuse(rejection) => Met::Refused(rejection),
+        Verdict::Refuse(refusal) => Met::Refused(refusal.rejection),
         Verdict::Forward(visit) => {
             let prefix = visit.route.stripped(visit.inbound.target.path()).map(|(gone, _)| gone);
             let forwarded = forwarded::headers(&visit.inbound, &HeaderMap::new(), prefix);

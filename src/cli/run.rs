@@ -18,6 +18,7 @@ use crate::session::store::mongo::MongoSettings;
 use crate::session::store::{CachedStore, EmbeddedStore, GuardedStore, MemoryStore, MongoStore, SessionStore};
 use crate::telemetry;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,13 +96,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Proxy::new(edge, upstreams, Limits { head_bytes: limits.head_bytes, head_fields: limits.head_fields, idle }, config.log.access);
     let listen: Vec<Listen> = config.server.listen.iter().map(|at| Listen { address: at.addr, h2c: at.h2c }).collect();
     let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain)?;
-    if let Some(settings) = &config.admin {
-        let listener =
-            TcpListener::bind(settings.listen).await.map_err(|error| format!("could not listen on {}: {error}", settings.listen))?;
-        tokio::spawn(admin::serve(listener));
-    }
+    let admin_at = match &config.admin {
+        Some(settings) => Some(serve_admin(settings.listen).await?),
+        None => None,
+    };
     let cache = cache_line(&config, &sessions).await;
-    announce(&config, &server, &sessions, &cache);
+    announce(&config, &server, admin_at, &sessions, &cache);
     server
         .run(async {
             // Without signal handlers the process can only be killed; it serves until then.
@@ -114,11 +114,22 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The admin listener, and where it listens.
+async fn serve_admin(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| format!("could not listen on {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    tokio::spawn(admin::serve(listener));
+    Ok(address)
+}
+
 /// What it listens on, which store, which routes, and what to try next.
-fn announce(config: &Config, server: &Server, sessions: &Sessions, cache: &str) {
+fn announce(config: &Config, server: &Server, admin: Option<SocketAddr>, sessions: &Sessions, cache: &str) {
     let mut text = format!("cloakroom {}\n", env!("CARGO_PKG_VERSION"));
     for address in server.addresses() {
         text.push_str(&format!("  listening on http://{address}\n"));
+    }
+    if let Some(address) = admin {
+        text.push_str(&format!("  admin listening on http://{address}\n"));
     }
     let days = |length: Option<Duration>| length.map_or_else(|| "for ever".to_owned(), human);
     text.push_str(&format!(

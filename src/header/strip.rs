@@ -55,7 +55,7 @@ pub fn request(headers: &HeaderMap, reserved: &Reserved, site: &Site, inbound: &
             || (odd && plain.contains('_') && site.underscore_headers != UnderscoreHeaders::Allow)
             || (odd && is_framing(&name_folded))
             || (!inbound.client.peer_trusted && (name_folded.starts_with("x-forwarded-") || HEARSAY.contains(&name_folded.as_ref())))
-            || (site.methods_matter && METHOD_OVERRIDES.contains(&name_folded.as_ref()))
+            || ((site.methods_matter || inbound.preflight) && METHOD_OVERRIDES.contains(&name_folded.as_ref()))
             || (HOP_BY_HOP.contains(&plain) && !stays(plain, inbound))
             || nominated.contains(name)
             // Nobody may answer it with a 100 (RFC 9110 section 10.1.1).

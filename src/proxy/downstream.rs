@@ -8,6 +8,7 @@ use crate::header::{cookie, response, strip};
 use crate::inbound::{self, Asker, Inbound, Malformed};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
+use crate::session::Event;
 use crate::telemetry::AccessLine;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, SET_COOKIE};
@@ -23,6 +24,9 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 
 /// A client that takes no bytes for this long is gone.
 const WRITE: Duration = Duration::from_secs(60);
+
+/// The methods that are served; an app may take others too, but for TRACE and CONNECT.
+const SERVED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Sets what Pingora leaves unlimited.
 pub fn set_timeouts(session: &mut Session, idle: Duration) {
@@ -50,13 +54,17 @@ pub fn understand(session: &Session, edge: &Edge, limits: Limits) -> Result<Inbo
     if head.headers.len() > limits.head_fields {
         return Err(Rejection::HeadTooLarge);
     }
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    edge.understand(head, head.raw_path(), peer).map_err(|malformed| match malformed {
+    edge.understand(head, head.raw_path(), peer(session)).map_err(|malformed| match malformed {
         Malformed::TargetTooLong => Rejection::UriTooLong,
-        Malformed::MethodRefused => Rejection::MethodRefused,
+        Malformed::MethodRefused => Rejection::MethodRefused { allow: SERVED.to_owned() },
         Malformed::Expectation => Rejection::ExpectationFailed,
         malformed => Rejection::Malformed(malformed),
     })
+}
+
+/// The other end of the connection.
+fn peer(session: &Session) -> IpAddr {
+    session.client_addr().and_then(|address| address.as_inet()).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
 }
 
 /// Takes away what no client may send. On every route, before any early return.
@@ -223,12 +231,14 @@ impl Exchange {
     pub(super) fn remember(&self, session: &Session, error: Option<&Error>) {
         let inbound = self.inbound.as_ref();
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
-        let route = self.visit.as_ref().map(|visit| visit.route.name.as_str()).or_else(|| self.endpoint.map(|own| own.name()));
-        let handle = self.visit.as_ref().and_then(|visit| visit.dressed.handle.as_deref());
+        let (visit, facts) = (self.visit.as_deref(), &self.facts);
+        let route = visit.map(|visit| &visit.route).or(facts.route.as_ref()).map(|route| route.name.as_str());
+        let handle = facts.handle.as_deref().or_else(|| visit.and_then(|visit| visit.dressed.handle.as_deref()));
+        let lapse = facts.lapse.or_else(|| visit.and_then(|visit| visit.lapse)).filter(|_| self.event == Event::None);
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
         let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
         let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
-        let client = inbound.map(|inbound| inbound.client.address.to_string());
+        let client = inbound.map_or_else(|| peer(session), |inbound| inbound.client.address).to_string();
         AccessLine {
             method: inbound.map_or("-", |inbound| inbound.method.as_str()),
             host: inbound.map_or("-", |inbound| inbound.host.name()),
@@ -237,12 +247,13 @@ impl Exchange {
             time: self.arrived.elapsed(),
             bytes_in: session.body_bytes_read() as u64 + self.tunnel_bytes.0,
             bytes_out: (session.body_bytes_sent() as u64).max(self.tunnel_bytes.1),
-            client: client.as_deref().unwrap_or("-"),
-            route: route.unwrap_or("-"),
+            client: &client,
+            route: route.or_else(|| self.endpoint.map(|own| own.name())).unwrap_or("-"),
             upstream: self.upstream.as_ref().map_or("-", |upstream| upstream.name()),
             handle: handle.unwrap_or("-"),
-            session: self.event.as_str(),
+            session: lapse.unwrap_or(self.event.as_str()),
             reason: reason.as_deref().unwrap_or(""),
+            cause: facts.cause.as_deref().unwrap_or(""),
         }
         .write();
     }

@@ -1,14 +1,16 @@
 //! One request's phases, each a few lines. **Start here**: `early_request_filter` → `request_filter` → `upstream_peer` →
 //! `upstream_request_filter` → (the app) → `response_filter` → `logging`.
 
+mod closing;
 mod downstream;
 pub mod guard;
+mod last_word;
 mod tunnel;
 mod upstream;
 
 pub use upstream::{Patience, Upstream};
 
-use crate::edge::{Edge, Refused, Verdict, Visit};
+use crate::edge::{Edge, Facts, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
 use crate::header::request::Dressed;
 use crate::header::{forwarded, strip};
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tunnel::Tunnels;
+use closing::{Closings, Tunnels, Whose};
 
 /// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
 #[derive(Clone)]
@@ -76,6 +78,7 @@ pub struct Exchange {
     endpoint: Option<Endpoint>,
     /// Why it is refused, if it is.
     refusal: Option<Rejection>,
+    facts: Facts,
     /// Goes with the refusal's page.
     refusal_cookies: Vec<http::HeaderValue>,
     event: Event,
@@ -129,6 +132,11 @@ impl Proxy {
         }
     }
 
+    /// Whether every exchange has its line.
+    pub fn has_access_log(&self) -> bool {
+        self.shared.access_log
+    }
+
     /// Closes every WebSocket, because the process ends.
     pub fn close_tunnels(&self) {
         self.shared.tunnels.close_all();
@@ -180,13 +188,15 @@ impl Proxy {
         let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
         downstream::strip_response(head, ours)?;
         match departed {
-            Some(Ok(departure)) => {
+            Some(Ok(mut departure)) => {
                 exchange.event = departure.event;
+                exchange.facts.handle = departure.begun.take();
                 self.close_ended(departure.event, &exchange.visit);
                 downstream::finish_response(head, departure, &self.edge().reserved)
             }
-            Some(Err(Refused { rejection, set_cookies, event })) => {
+            Some(Err(Refused { rejection, set_cookies, event, cause })) => {
                 exchange.event = event;
+                exchange.facts.cause = cause;
                 exchange.refusal_cookies = set_cookies;
                 self.close_ended(event, &exchange.visit);
                 exchange.refuse(rejection)
@@ -197,13 +207,15 @@ impl Proxy {
 
     /// The WebSockets of a session do not outlive it.
     fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
-        let Some(Dressed { handle, user, .. }) = visit.as_ref().map(|visit| &visit.dressed) else { return };
+        let Some(visit) = visit else { return };
+        let Dressed { handle, user, .. } = &visit.dressed;
         match (event, handle, user) {
             (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(user),
             // A login ends the session that the visitor came with.
-            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn, Some(handle), _) => {
+            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
                 self.shared.tunnels.close_session(handle);
             }
+            (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
             _ => {}
         }
     }
@@ -221,11 +233,14 @@ impl Proxy {
         if peer.is_none() && tokio::time::timeout(timeout.connect, upstream.looked_up()).await.is_ok() {
             peer = upstream.peer(turn, patience);
         }
+        if peer.is_none() {
+            exchange.facts.cause = Some("no server's name could be resolved".to_owned());
+        }
         peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
     }
 
-    /// Carries a WebSocket from handshake to close.
-    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    /// Carries a WebSocket from handshake to close. `since` is from before the visitor's session was read.
+    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange, since: Closings) -> Result<()> {
         let app = loop {
             let peer = self.peer(exchange).await?;
             match tunnel::connect(&self.shared.connector, &peer).await {
@@ -243,9 +258,9 @@ impl Proxy {
         request.insert_header("Upgrade", "websocket")?;
         self.dress(visit, &mut request, exchange.upstream.as_deref())?;
         let route = visit.route.clone();
-        let (handle, user) = (visit.dressed.handle.clone(), visit.dressed.user.clone());
-        // Entered before the app answers: an end of the session that comes meanwhile is not missed.
-        let ticket = self.shared.tunnels.enter(handle, user);
+        // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
+        let whose = Whose { handle: visit.dressed.handle.clone(), user: visit.dressed.user.clone(), keys: visit.keys.clone() };
+        let ticket = self.shared.tunnels.enter(whose, since);
         let opened = tunnel::open(session, app, request, route.timeout.read).await?;
         let mut head = opened.head.clone();
         self.undress(exchange, &mut head).await?;
@@ -290,6 +305,7 @@ impl ProxyHttp for Proxy {
             visit: None,
             endpoint: None,
             refusal: None,
+            facts: Facts::default(),
             refusal_cookies: Vec::new(),
             event: Event::None,
             reason: "",
@@ -320,16 +336,20 @@ impl ProxyHttp for Proxy {
     /// Decided: an answer of ours, a refusal, a WebSocket, or on to the app.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let Some(inbound) = exchange.inbound.clone() else { return exchange.refuse(Rejection::Defect) };
+        let since = self.shared.tunnels.closings();
         let verdict = unpanicked(self.edge().receive(inbound, &session.req_header().headers)).await;
         match verdict {
             Some(Verdict::Forward(visit)) => exchange.visit = Some(visit),
-            Some(Verdict::Refuse(rejection)) => return exchange.refuse(rejection),
+            Some(Verdict::Refuse(refusal)) => {
+                exchange.facts = refusal.facts;
+                return exchange.refuse(refusal.rejection);
+            }
             // Boxed, like the tunnel below: rare branches must not make every request's future larger.
             Some(Verdict::Own(endpoint)) => return Box::pin(self.answer_own(session, exchange, endpoint)).await,
             None => return exchange.refuse(Rejection::Defect),
         }
         if exchange.visit.as_ref().is_some_and(|visit| visit.inbound.upgrade) {
-            Box::pin(self.tunnel(session, exchange)).await?;
+            Box::pin(self.tunnel(session, exchange, since)).await?;
             return Ok(true);
         }
         if let Some(most) = exchange.visit.as_ref().and_then(|visit| visit.route.max_body)
@@ -385,6 +405,9 @@ impl ProxyHttp for Proxy {
     /// Every page of an error is written here, by one function from one table.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
         let rejection = exchange.refusal.clone().or_else(|| downstream::rejection_of(error));
+        if exchange.refusal.is_none() && rejection.as_ref().is_some_and(|rejection| rejection.status() >= 500) {
+            exchange.facts.cause = Some(error.to_string());
+        }
         let mut status = 0;
         if let Some(rejection) = rejection {
             exchange.refusal = Some(rejection.clone());
@@ -404,7 +427,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         guard::idle();
-        if self.shared.access_log {
+        if self.shared.access_log || exchange.facts.cause.is_some() {
             exchange.remember(session, error);
         }
     }
@@ -438,6 +461,7 @@ impl Proxy {
         if let Some(handle) = &reply.ended {
             self.shared.tunnels.close_session(handle);
         }
+        self.shared.tunnels.close_keys(&reply.ended_keys);
         if let Some(user) = &reply.ended_user {
             self.shared.tunnels.close_user(user);
         }

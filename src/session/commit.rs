@@ -95,7 +95,7 @@ impl Sessions {
             true => Event::Touched,
             false => Event::Resumed,
         };
-        Outcome { cookie, event }
+        Outcome::of(cookie, event)
     }
 
     async fn write(self: &Arc<Self>, visitor: Visitor, mut changes: Changes, at: &Circumstances) -> Committed {
@@ -137,7 +137,7 @@ impl Sessions {
         }
         let event = if record.user.is_some() { Event::LoggedIn } else { Event::Started };
         let (id, _, record) = self.create(record, at, now).await?;
-        Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event })
+        Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() })
     }
 
     /// Changes a known session: in place, or by a successor when it gets a new id.
@@ -207,7 +207,7 @@ impl Sessions {
         let rolling = self.options.lifecycle.rolling;
         let wanted = session.resign || rolling == Rolling::Always || lifetime.is_some() && (modified || rolling == Rolling::Auto);
         let cookie = if wanted && at.cookie_possible { self.cookie(id, &record, at, now) } else { CookieOrder::Keep };
-        Ok(Ok(Outcome { cookie, event: if modified { Event::Changed } else { Event::Refreshed } }))
+        Ok(Ok(Outcome::of(cookie, if modified { Event::Changed } else { Event::Refreshed })))
     }
 
     async fn plain_use(&self, session: &Session, at: &Circumstances, now: Timestamp) -> Outcome {

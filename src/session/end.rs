@@ -7,6 +7,7 @@ use super::record::Record;
 use super::sessions::{Sessions, Visitor};
 use super::store::{Applied, Found, Operation, StoreError, Updated, Version};
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,13 +45,13 @@ impl Sessions {
             }
             Visitor::Stranger | Visitor::Lapsed(_) => return Ok(Outcome::quiet(Event::None)),
         }
-        Ok(Outcome { cookie: CookieOrder::Set(self.clearing_cookie(secure)), event })
+        Ok(Outcome::of(CookieOrder::Set(self.clearing_cookie(secure)), event))
     }
 
     pub(super) async fn end_one(self: &Arc<Self>, key: &SessionKey, seen: Option<Seen>, event: &mut Event) {
         let mut path = vec![key.clone()];
         if let Err(error) = self.bury(&mut path, seen).await {
-            tracing::error!(%error, "{UNCONFIRMED}");
+            tracing::error!(error = chain(&error), "{UNCONFIRMED}");
             path.into_iter().for_each(|key| self.keep_trying(Unconfirmed::Key(key)));
             *event = Event::EndUnconfirmed;
         }
@@ -64,7 +65,7 @@ impl Sessions {
             Ok(_) if *event == Event::Ended => *event = Event::EndedAll,
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(%error, "{UNCONFIRMED}");
+                tracing::error!(error = chain(&error), "{UNCONFIRMED}");
                 self.keep_trying(Unconfirmed::User(user.to_owned(), now));
                 *event = Event::EndUnconfirmed;
             }

@@ -9,6 +9,7 @@ use super::record::{Moved, Record};
 use super::sessions::{Session, Sessions};
 use super::store::StoreError;
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,8 @@ impl Sessions {
         if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }
-        let successor = self.succeed(session, record, None, Event::LoggedIn, at, now).await?;
+        let event = if record.user.is_some() { Event::LoggedIn } else { Event::SignedOut };
+        let successor = self.succeed(session, record, None, event, at, now).await?;
         match successor.swap {
             Swap::Done => {
                 // What is left is dead already, so a failure here leaves nothing that opens anything.
@@ -100,7 +102,7 @@ impl Sessions {
             Some(grace) => Record { expires_at: Some(now.plus(grace)), moved: Some(Moved { to: key.clone(), at: now }), ..dead },
             None => dead,
         };
-        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
+        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() };
         match self.swap(&session.key, session, &left, now).await {
             // Its end may have come, and been refused by the store, while the successor was made.
             Ok(_) if self.is_ended_here(session) => Ok(Successor { key, outcome, swap: Swap::Gone }),
@@ -132,7 +134,7 @@ impl Sessions {
     /// Removes a successor whose id nobody was told. If that fails it expires by itself.
     pub(super) async fn discard(&self, key: &SessionKey) {
         if let Err(error) = self.store.remove(key).await {
-            tracing::debug!(key = key.short_hash(), %error, "an unused session is left to expire");
+            tracing::debug!(key = key.short_hash(), error = chain(&error), "an unused session is left to expire");
         }
     }
 }
