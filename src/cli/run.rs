@@ -240,7 +240,7 @@ fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {
         format: mongo.format,
         read_timeout: config.store.read_timeout,
         write_timeout: config.store.write_timeout,
-        configured_max_age: assemble::max_age(config),
+        configured_max_age: config.session.cookie.max_age,
     }
 }
 

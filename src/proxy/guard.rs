@@ -95,6 +95,7 @@ async fn speaks_h2(io: &mut Stream) -> bool {
 }
 
 /// One last word. The socket does not block: a client that does not read gets nothing, and nobody waits for it.
+#[allow(unsafe_code, reason = "the stream does not lend its descriptor in a safe type")]
 fn say_too_slow(socket: RawFd) {
     // SAFETY: the caller still holds the stream that owns the descriptor.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
