@@ -118,7 +118,8 @@ pub struct Refused {
 impl Edge {
     /// Compiles routes and templates.
     pub fn new(sessions: Arc<Sessions>, site: Site, mut policy: Policy) -> Self {
-        let set_names = policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()));
+        let set_names =
+            policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()));
         let reserved = Reserved::new(set_names);
         let required = policy.routes.iter().filter_map(|route| route.require.as_ref());
         policy.protected.extend(required.flat_map(|require| require.fields().map(str::to_owned)));
@@ -227,7 +228,9 @@ impl Edge {
         let mut ended_cookies = match outcome.event {
             Event::Ended | Event::EndedAll | Event::EndUnconfirmed => self.ended_cookies(&visit.inbound),
             // Without the header it was the field that names the user, and that has changed.
-            Event::LoggedIn | Event::SignedOut if before.is_some() && (login.is_none() || login != before) => self.ended_cookies(&visit.inbound),
+            Event::LoggedIn | Event::SignedOut if before.is_some() && (login.is_none() || login != before) => {
+                self.ended_cookies(&visit.inbound)
+            }
             _ => Vec::new(),
         };
         if outcome.event == Event::EndUnconfirmed {

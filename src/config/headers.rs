@@ -66,7 +66,8 @@ fn templates(mut section: Section<'_, '_>) -> Vec<(Bytes, Template)> {
             continue;
         }
         if let Some((twin, _)) = read.iter().find(|(other, _)| folded(other) == folded(name.value.as_bytes())) {
-            let problem = Problem::error(format!("`{}` and `{}` are the same header to many apps", name.value, String::from_utf8_lossy(twin)));
+            let problem =
+                Problem::error(format!("`{}` and `{}` are the same header to many apps", name.value, String::from_utf8_lossy(twin)));
             notes.add(problem.at(&name.span, "differs in case, `_` or `.` only").help("keep one of them"));
             continue;
         }

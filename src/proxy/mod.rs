@@ -19,6 +19,7 @@ use crate::rejection::Rejection;
 use crate::session::Event;
 use async_trait::async_trait;
 use bytes::Bytes;
+use closing::{Closings, Tunnels, Whose};
 use futures_util::FutureExt as _;
 use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
@@ -32,7 +33,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use closing::{Closings, Tunnels, Whose};
 
 /// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
 #[derive(Clone)]

@@ -283,7 +283,11 @@ impl Sessions {
         };
         let found = match asked {
             Err(error) if matches!(*error, StoreError::Unreadable { .. }) => {
-                tracing::warn!(key = key.short_hash(), error = chain(error.as_ref()), "a stored session cannot be read; it is kept as it is");
+                tracing::warn!(
+                    key = key.short_hash(),
+                    error = chain(error.as_ref()),
+                    "a stored session cannot be read; it is kept as it is"
+                );
                 return Ok(Err(Lapse::Unknown));
             }
             found => found?,

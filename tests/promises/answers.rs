@@ -70,10 +70,9 @@ async fn an_interim_answer_changes_nothing() {
 
 #[tokio::test]
 async fn a_site_that_the_route_names_may_open_websockets() {
-    let (_app, proxy) = scene(
-        "[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\norigins = [\"https://app.example.com\"]\n",
-    )
-    .await;
+    let (_app, proxy) =
+        scene("[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\norigins = [\"https://app.example.com\"]\n")
+            .await;
     let cookie = format!("cloakroom={}", visitor(&proxy).await.cookie("cloakroom").expect("a cookie"));
 
     let mut opened = Vec::new();
@@ -124,10 +123,8 @@ async fn several_set_lines_apply_in_order() {
 
 #[tokio::test]
 async fn a_change_that_makes_a_session_too_large_is_dropped_whole_and_the_answer_passes() {
-    let (_app, proxy) = scene(
-        "[store]\nkind = \"memory\"\n[session]\nmax_bytes = \"1KiB\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\n",
-    )
-    .await;
+    let (_app, proxy) =
+        scene("[store]\nkind = \"memory\"\n[session]\nmax_bytes = \"1KiB\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\n").await;
     let mut browser = visitor(&proxy).await;
 
     let page = browser.get(&format!("/set?json=%7B%22a%22:2,%22big%22:%22{}%22%7D", "x".repeat(1100))).await;

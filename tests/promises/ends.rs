@@ -22,10 +22,8 @@ async fn opened(proxy: &Cloakroom, browser: &Browser) -> Raw {
 
 #[tokio::test]
 async fn an_end_of_an_app_that_the_store_refuses_is_told_as_unconfirmed_and_is_final() {
-    let (_app, proxy) = scene(
-        "[store]\nkind = \"embedded\"\nwrite_timeout = \"500ms\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\n",
-    )
-    .await;
+    let (_app, proxy) =
+        scene("[store]\nkind = \"embedded\"\nwrite_timeout = \"500ms\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\n").await;
     let mut browser = Browser::new(proxy.addr());
     browser.get("/set?json=%7B%22a%22:1%7D").await;
     let mut thief = twin(&browser);

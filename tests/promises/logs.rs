@@ -160,7 +160,8 @@ async fn a_head_that_is_refused_unread_has_a_line_with_its_sender() {
 
 #[tokio::test]
 async fn a_head_that_comes_too_slowly_has_a_line() {
-    let (_app, proxy) = scene("[server]\nlimits = { head_time = \"300ms\" }\n[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"APP\"\n").await;
+    let (_app, proxy) =
+        scene("[server]\nlimits = { head_time = \"300ms\" }\n[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"APP\"\n").await;
 
     exchange(proxy.addr(), "GET / HTT").await;
 

@@ -45,7 +45,13 @@ async fn a_method_cannot_be_overridden_where_a_route_matches_methods() {
     let mut kept = Vec::new();
     for proxy in [&free, &bound] {
         kept.push(Browser::new(proxy.addr()).send("POST", "/w", &[OVERRIDE], b"").await.received(OVERRIDE.0).len());
-        kept.push(Browser::new(proxy.addr()).send("POST", "/x", &[("X_HTTP_Method-Override", "GET")], b"").await.received("X_HTTP_Method-Override").len());
+        kept.push(
+            Browser::new(proxy.addr())
+                .send("POST", "/x", &[("X_HTTP_Method-Override", "GET")], b"")
+                .await
+                .received("X_HTTP_Method-Override")
+                .len(),
+        );
     }
 
     assert_eq!(kept, [1, 0, 0, 0]);
@@ -109,13 +115,13 @@ async fn names_with_an_underscore_are_dropped_rejected_or_allowed_and_ours_never
 
 #[tokio::test]
 async fn a_cookie_of_ours_under_a_configured_name_never_reaches_the_app() {
-    let (_app, proxy) = scene(
-        "[store]\nkind = \"memory\"\n[session.cookie]\nname = \"sid\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\n",
-    )
-    .await;
+    let (_app, proxy) =
+        scene("[store]\nkind = \"memory\"\n[session.cookie]\nname = \"sid\"\n[[routes]]\nupstream = \"APP\"\nwrite = \"all\"\n").await;
     let mut browser = Browser::new(proxy.addr());
     browser.get("/set?json=%7B%22a%22:1%7D").await;
-    browser.jar.extend([("theirs", "1"), ("cloakroom", "x"), ("__Host-cloakroom", "y"), ("sidecar", "2")].map(|(n, v)| (n.to_owned(), v.to_owned())));
+    browser.jar.extend(
+        [("theirs", "1"), ("cloakroom", "x"), ("__Host-cloakroom", "y"), ("sidecar", "2")].map(|(n, v)| (n.to_owned(), v.to_owned())),
+    );
 
     let page = browser.get("/echo?h=Set-Cookie:sid%3Dstolen&h=Set-Cookie:own%3D1").await;
 
@@ -125,7 +131,9 @@ async fn a_cookie_of_ours_under_a_configured_name_never_reaches_the_app() {
 
 #[tokio::test]
 async fn a_user_whom_the_encoding_cannot_name_exactly_is_not_named() {
-    for (encoding, mapped, unmapped) in [("latin1", "r%C3%A9mi", "%E4%BD%A0"), ("raw", "%E4%BD%A0", "adm%01in"), ("raw", "a%20b", "%20admin")] {
+    for (encoding, mapped, unmapped) in
+        [("latin1", "r%C3%A9mi", "%E4%BD%A0"), ("raw", "%E4%BD%A0", "adm%01in"), ("raw", "a%20b", "%20admin")]
+    {
         let (_app, proxy) = scene(&format!(
             "[store]\nkind = \"memory\"\n[headers]\nencoding = \"{encoding}\"\nset = {{ \"Remote-User\" = \"{{user}}\", \"X-Id\" = \"{{handle}}\" }}\n\
              [[routes]]\nupstream = \"APP\"\nlogin = true\nwrite = \"all\"\n"

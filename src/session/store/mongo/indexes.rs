@@ -80,6 +80,10 @@ async fn make(sessions: &Collection<RawDocumentBuf>, index: Document) -> mongodb
         }
         _ => return Err(error),
     };
-    tracing::warn!(error = chain(&error), cure, "an index is in the way of ours; sessions work, but expired ones may stay or lists be slow");
+    tracing::warn!(
+        error = chain(&error),
+        cure,
+        "an index is in the way of ours; sessions work, but expired ones may stay or lists be slow"
+    );
     Ok(())
 }
