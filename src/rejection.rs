@@ -152,8 +152,8 @@ impl Rejection {
                 let Text { title, lines } = text(&manner.words.refusals);
                 let user = self.user().map(manner.words.signed_in_as);
                 let lines: Vec<&str> = user.as_deref().into_iter().chain(lines.iter().copied()).collect();
-                let (links, number, time) = (self.links(manner), String::new(), String::new());
-                Reply::page(status, &ErrorPage { manner, status, title, lines: &lines, retry, links, number, time })
+                let links = self.links(manner);
+                Reply::page(status, &ErrorPage { manner, status, title, lines: &lines, retry, links })
             }
             Asker::Script => {
                 let title = text(&Language::English.words().refusals).title;

@@ -16,10 +16,6 @@ pub struct ErrorPage<'a> {
     pub retry: bool,
     /// Where else to go; the first one is the likely one.
     pub links: Vec<Link<'a>>,
-    /// The short number that the access log shows for this request.
-    pub number: String,
-    /// Time of day in UTC, such as `22:41:07`.
-    pub time: String,
 }
 
 /// A way on, to a path of this site.
@@ -42,8 +38,6 @@ mod tests {
             lines,
             retry,
             links,
-            number: "8c1f04".into(),
-            time: "22:41:07".into(),
         };
         page.render().unwrap()
     }

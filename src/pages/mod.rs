@@ -81,8 +81,6 @@ mod tests {
                 lines: &[text],
                 retry: true,
                 links: vec![link],
-                number: text.into(),
-                time: text.into(),
             }
             .render()
             .unwrap(),

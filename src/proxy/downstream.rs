@@ -1,15 +1,13 @@
 //! Between Pingora's session and our own types: understanding a head, stripping, writing answers. The only writer to the browser.
 
-use super::{Exchange, Limits};
+use super::Limits;
 use crate::edge::{Departure, Edge};
 use crate::endpoint::LARGEST_FORM;
 use crate::header::names::Reserved;
-use crate::header::{cookie, response, strip};
-use crate::inbound::{self, Asker, Inbound, Malformed};
+use crate::header::{caching, cookie, strip};
+use crate::inbound::{self, Inbound, Malformed};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
-use crate::session::Event;
-use crate::telemetry::AccessLine;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, SET_COOKIE};
 use http::{HeaderValue, Uri, Version};
@@ -63,7 +61,7 @@ pub fn understand(session: &Session, edge: &Edge, limits: Limits) -> Result<Inbo
 }
 
 /// The other end of the connection.
-fn peer(session: &Session) -> IpAddr {
+pub fn peer(session: &Session) -> IpAddr {
     session.client_addr().and_then(|address| address.as_inet()).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
 }
 
@@ -134,11 +132,11 @@ pub fn strip_response(head: &mut ResponseHeader, ours: &[String]) -> Result<()> 
 pub fn finish_response(head: &mut ResponseHeader, departure: Departure, reserved: &Reserved) -> Result<()> {
     let Departure { set_cookie, ended_cookies, is_private, .. } = departure;
     if is_private {
-        for (name, value) in response::private(&head.headers, set_cookie.is_some()) {
+        for (name, value) in caching::private(&head.headers, set_cookie.is_some()) {
             head.insert_header(name, value)?;
         }
     }
-    if let Some(vary) = response::vary(&head.headers, reserved) {
+    if let Some(vary) = caching::vary(&head.headers, reserved) {
         head.insert_header(http::header::VARY, vary)?;
     }
     if !ended_cookies.is_empty() {
@@ -218,43 +216,5 @@ pub fn rejection_of(error: &Error) -> Option<Rejection> {
         }
         (ErrorSource::Upstream, _) => Some(Rejection::UpstreamUnreachable),
         _ => Some(Rejection::Defect),
-    }
-}
-
-impl Exchange {
-    /// Whether a person or a script asks; a head that was not understood gets a page.
-    pub(super) fn asker(&self) -> Asker {
-        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker)
-    }
-
-    /// Writes the access line.
-    pub(super) fn remember(&self, session: &Session, error: Option<&Error>) {
-        let inbound = self.inbound.as_ref();
-        let status = session.response_written().map_or(0, |head| head.status.as_u16());
-        let (visit, facts) = (self.visit.as_deref(), &self.facts);
-        let route = visit.map(|visit| &visit.route).or(facts.route.as_ref()).map(|route| route.name.as_str());
-        let handle = facts.handle.as_deref().or_else(|| visit.and_then(|visit| visit.dressed.handle.as_deref()));
-        let lapse = facts.lapse.or_else(|| visit.and_then(|visit| visit.lapse)).filter(|_| self.event == Event::None);
-        let truncated = || error.map(|error| error.etype().as_str().to_owned());
-        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
-        let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
-        let client = inbound.map_or_else(|| peer(session), |inbound| inbound.client.address).to_string();
-        AccessLine {
-            method: inbound.map_or("-", |inbound| inbound.method.as_str()),
-            host: inbound.map_or("-", |inbound| inbound.host.name()),
-            path: inbound.map_or("-", |inbound| inbound.target.path()),
-            status,
-            time: self.arrived.elapsed(),
-            bytes_in: session.body_bytes_read() as u64 + self.tunnel_bytes.0,
-            bytes_out: (session.body_bytes_sent() as u64).max(self.tunnel_bytes.1),
-            client: &client,
-            route: route.or_else(|| self.endpoint.map(|own| own.name())).unwrap_or("-"),
-            upstream: self.upstream.as_ref().map_or("-", |upstream| upstream.name()),
-            handle: handle.unwrap_or("-"),
-            session: lapse.unwrap_or(self.event.as_str()),
-            reason: reason.as_deref().unwrap_or(""),
-            cause: facts.cause.as_deref().unwrap_or(""),
-        }
-        .write();
     }
 }

@@ -3,23 +3,25 @@
 
 mod closing;
 mod downstream;
+mod exchange;
 pub mod guard;
 mod last_word;
 mod tunnel;
 mod upstream;
 
+pub use exchange::Exchange;
 pub use upstream::{Patience, Upstream};
 
-use crate::edge::{Edge, Facts, Refused, Verdict, Visit};
+use crate::edge::{Edge, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
 use crate::header::request::Dressed;
 use crate::header::{forwarded, strip};
-use crate::inbound::Inbound;
 use crate::rejection::Rejection;
 use crate::session::Event;
 use async_trait::async_trait;
 use bytes::Bytes;
 use closing::{Closings, Tunnels, Whose};
+use exchange::UnderWay;
 use futures_util::FutureExt as _;
 use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
@@ -30,9 +32,8 @@ use pingora::{Error, ErrorType, Result};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
 #[derive(Clone)]
@@ -60,47 +61,6 @@ pub struct Limits {
 
 /// Interim answers (1xx) before the final one; an app that sends more is given up.
 const MOST_INTERIM: usize = 8;
-
-/// Counts requests that are being served.
-#[derive(Default)]
-struct UnderWay {
-    count: AtomicUsize,
-    bell: Notify,
-}
-
-/// One request, from its head to its line in the log.
-pub struct Exchange {
-    arrived: Instant,
-    /// Set once the head is understood.
-    inbound: Option<Arc<Inbound>>,
-    /// Set once the request is on its way to an app.
-    visit: Option<Box<Visit>>,
-    endpoint: Option<Endpoint>,
-    /// Why it is refused, if it is.
-    refusal: Option<Rejection>,
-    facts: Facts,
-    /// Goes with the refusal's page.
-    refusal_cookies: Vec<http::HeaderValue>,
-    event: Event,
-    /// Why an answer of our own is no more than it is; empty when there is nothing to say.
-    reason: &'static str,
-    upstream: Option<Arc<Upstream>>,
-    /// Which server of the upstream is asked first, and how many were asked.
-    turn: Option<usize>,
-    tries: usize,
-    interim: usize,
-    body_bytes: u64,
-    tunnel_bytes: (u64, u64),
-    under_way: Arc<UnderWay>,
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if self.under_way.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.under_way.bell.notify_waiters();
-        }
-    }
-}
 
 impl Proxy {
     /// Everything is prepared at start.
@@ -163,10 +123,7 @@ impl Proxy {
         for (name, value) in forwarded::headers(inbound, &request.headers, stripped) {
             request.insert_header(name, value)?;
         }
-        // Stripped before anything else was done; once more here, where nothing of the client's can come in between.
-        for name in strip::reserved(&request.headers, &self.edge().reserved) {
-            request.remove_header(&name);
-        }
+        // No name of these is the client's: `early_request_filter` has stripped them before anything else was done.
         for (name, value) in &visit.dressed.headers {
             request.insert_header(name.clone(), value.clone())?;
         }
@@ -274,20 +231,6 @@ impl Proxy {
     }
 }
 
-impl Exchange {
-    /// Notes why, and stops the phases: `fail_to_proxy` writes the page.
-    fn refuse<T>(&mut self, rejection: Rejection) -> Result<T> {
-        let status = rejection.status();
-        self.refusal = Some(rejection);
-        Error::e_explain(ErrorType::HTTPStatus(status), "refused")
-    }
-
-    /// Whether a server that could not be reached leaves others to try.
-    fn has_servers_left(&self) -> bool {
-        self.upstream.as_ref().is_some_and(|upstream| self.tries < upstream.server_count())
-    }
-}
-
 /// `None` if the policy code panicked: the exchange is answered and logged all the same.
 async fn unpanicked<T>(step: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(step).catch_unwind().await.ok()
@@ -298,25 +241,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        self.shared.under_way.count.fetch_add(1, Ordering::AcqRel);
-        Exchange {
-            arrived: Instant::now(),
-            inbound: None,
-            visit: None,
-            endpoint: None,
-            refusal: None,
-            facts: Facts::default(),
-            refusal_cookies: Vec::new(),
-            event: Event::None,
-            reason: "",
-            upstream: None,
-            turn: None,
-            tries: 0,
-            interim: 0,
-            body_bytes: 0,
-            tunnel_bytes: (0, 0),
-            under_way: self.shared.under_way.clone(),
-        }
+        Exchange::begin(self.shared.under_way.clone())
     }
 
     /// Understood or refused, then stripped: nothing of ours that a client sent is seen by anything that follows.
