@@ -57,6 +57,11 @@ impl Moment {
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// This moment plus a length; saturates.
+    pub fn plus(self, length: Duration) -> Self {
+        Moment(self.0.saturating_add(millis(length).unsigned_abs()))
+    }
 }
 
 /// Where the present comes from.

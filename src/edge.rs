@@ -105,6 +105,12 @@ pub struct Departure {
     pub begun: Option<String>,
 }
 
+impl Departure {
+    fn untouched(event: Event) -> Self {
+        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event, begun: None }
+    }
+}
+
 /// The app's answer is discarded, and this takes its place.
 pub struct Refused {
     pub rejection: Rejection,
@@ -192,11 +198,17 @@ impl Edge {
     /// Commits what the app's answer asks for. Called for every final head and for a 101, before a byte of it leaves.
     pub async fn depart(&self, visit: &mut Visit, headers: &HeaderMap) -> Result<Departure, Refused> {
         if !visit.has_session {
-            return Ok(Departure::untouched(false, Event::None));
+            return Ok(Departure::untouched(Event::None));
         }
         let changes = self.wishes(visit, headers);
         if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
-            return Ok(Departure::untouched(false, Event::None));
+            return Ok(Departure::untouched(Event::None));
+        }
+        if let Visitor::Known(session) = &visit.visitor
+            && changes.is_empty()
+            && self.sessions.is_at_rest(session, visit.route.touch)
+        {
+            return Ok(Departure { is_private: true, ..Departure::untouched(Event::Resumed) });
         }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
@@ -330,13 +342,6 @@ impl Edge {
 
     fn cookie_possible(&self, inbound: &Inbound) -> bool {
         self.sessions.cookie_is_possible(inbound.secure) && cookie::path_matches(self.sessions.cookie_path(), inbound.target.path())
-    }
-}
-
-impl Departure {
-    /// The answer goes as it is.
-    fn untouched(is_private: bool, event: Event) -> Self {
-        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private, event, begun: None }
     }
 }
 

@@ -20,8 +20,8 @@ pub struct Reply {
     pub body: Bytes,
     /// What happened to the session, for the log.
     pub event: Event,
-    /// The handle of the session that this answer ended: its WebSockets end too.
-    pub ended: Option<String>,
+    /// The handles of the sessions that this answer ended: their WebSockets end too.
+    pub ended: Vec<String>,
     /// What the store files sessions under that were ended unread, because it did not answer.
     pub ended_keys: Vec<SessionKey>,
     /// The user whose every session this answer ended.
@@ -37,7 +37,8 @@ impl Reply {
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
             (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
-        Reply { status, headers, body: body.into(), event: Event::None, ended: None, ended_keys: Vec::new(), ended_user: None, reason: "" }
+        let (event, ended, ended_keys) = (Event::None, Vec::new(), Vec::new());
+        Reply { status, headers, body: body.into(), event, ended, ended_keys, ended_user: None, reason: "" }
     }
 
     /// Plain text.
@@ -111,10 +112,10 @@ impl Reply {
         self
     }
 
-    /// With what happened to the session, and which it was.
-    pub fn with_event(mut self, event: Event, ended: Option<String>) -> Self {
+    /// With what happened to sessions, and to which.
+    pub fn with_event(mut self, event: Event, ended: impl IntoIterator<Item = String>) -> Self {
         self.event = event;
-        self.ended = ended;
+        self.ended = ended.into_iter().collect();
         self
     }
 }

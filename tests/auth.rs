@@ -4,6 +4,9 @@
 mod enumeration;
 #[path = "auth/files.rs"]
 mod files;
+#[path = "auth/mongo.rs"]
+mod mongo;
+mod support;
 
 use cloakroom::auth::gatekeeper::{Gatekeeper, Settings};
 use cloakroom::auth::hash::{StoredHash, Strength};

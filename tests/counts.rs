@@ -5,6 +5,7 @@ use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use support::{App, Browser, Cloakroom, Mongod};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -26,10 +27,20 @@ fn costs<const N: usize>(expected: [(&str, u64); N]) -> Costs {
 }
 
 impl Scene {
+    /// Without a cache.
     async fn start(session: &str) -> Self {
-        let (mongod, app) = (Mongod::start().await, App::start().await);
+        Scene::on(Mongod::start().await, "\"off\"", session).await
+    }
+
+    /// With a cache in which nothing ages while a test runs.
+    async fn cached(session: &str) -> Self {
+        Scene::on(Mongod::start().await, "{ ttl = \"1h\" }", session).await
+    }
+
+    async fn on(mongod: Mongod, cache: &str, session: &str) -> Self {
+        let app = App::start().await;
         let proxy = Cloakroom::start(&format!(
-            "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"20s\"\nwrite_timeout = \"20s\"\n\
+            "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"20s\"\nwrite_timeout = \"20s\"\ncache = {cache}\n\
              [session]\nsecrets = \"hex:{}\"\n{session}\n[[routes]]\nupstream = \"{}\"\nwrite = \"all\"\nlogin = true\n",
             mongod.uri(),
             "5a".repeat(32),
@@ -89,6 +100,81 @@ async fn a_touch_that_is_due_costs_one_write_more() {
     browser.get("/").await;
 
     assert_eq!(scene.counted().await, costs([("query", 1), ("update", 1)]));
+}
+
+#[tokio::test]
+async fn a_cached_session_costs_nothing() {
+    let scene = Scene::cached("").await;
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    for _ in 0..20 {
+        assert_eq!(browser.get("/").await.received("X-Session-A"), ["1"]);
+    }
+
+    assert_eq!(scene.counted().await, costs([]));
+}
+
+#[tokio::test]
+async fn a_change_of_a_cached_session_costs_one_write_and_the_next_request_nothing() {
+    let scene = Scene::cached("").await;
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    for n in 2..5 {
+        browser.get(&format!("/set?json=%7B%22a%22:{n}%7D")).await;
+        assert_eq!(browser.get("/").await.received("X-Session-A"), [n.to_string()]);
+    }
+
+    assert_eq!(scene.counted().await, costs([("update", 3)]));
+}
+
+#[tokio::test]
+async fn a_busy_cached_session_costs_one_write_per_touch_interval() {
+    let scene = Scene::cached("touch_after = \"1s\"").await;
+    let began = Instant::now();
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    while began.elapsed() < Duration::from_millis(2500) {
+        assert_eq!(browser.get("/").await.received("X-Session-A"), ["1"]);
+    }
+    let intervals = began.elapsed().as_secs();
+
+    let counted = scene.counted().await;
+    let touches = counted.get("update").copied().unwrap_or_default();
+    assert!((1..=intervals).contains(&touches) && counted.len() == 1, "{counted:?} in {intervals} s");
+}
+
+#[tokio::test]
+async fn on_a_replica_set_a_known_session_costs_nothing_however_old_it_is() {
+    let scene = Scene::on(Mongod::replica_set().await, "{ ttl = \"1ms\" }", "").await;
+    assert!(scene.proxy.log().contains("changes elsewhere are seen at once"), "{}", scene.proxy.log());
+    let mut browser = scene.visitor().await;
+    scene.count().await;
+
+    let mut asked = 0;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        assert_eq!(browser.get("/").await.received("X-Session-A"), ["1"]);
+        asked += 1;
+    }
+
+    let mut counted = scene.counted().await;
+    // Those are the change stream's, whatever is asked.
+    counted.remove("getmore");
+    // A machine that stands still for half a second delays a batch; then a read is right.
+    assert!(
+        counted.get("query").copied().unwrap_or_default() <= 2 && counted.get("update").is_none() && asked > 50,
+        "{counted:?} of {asked}"
+    );
+}
+
+#[tokio::test]
+async fn the_start_tells_that_a_server_alone_has_no_change_stream() {
+    let scene = Scene::cached("").await;
+
+    assert!(scene.proxy.log().contains("changes elsewhere are seen after 1 hour (this MongoDB is no replica set"), "{}", scene.proxy.log());
 }
 
 #[tokio::test]

@@ -9,10 +9,15 @@ const LIMIT: Duration = Duration::from_millis(700);
 /// What a loaded machine may add to a limit.
 const SLACK: Duration = Duration::from_millis(1500);
 
+/// With a cache that keeps nothing long enough to matter: what it changes has tests of its own.
 fn on_mongo(uri: &str, app: &App, more: &str) -> String {
+    on_cached_mongo(uri, app, "1ms", more)
+}
+
+fn on_cached_mongo(uri: &str, app: &App, ttl: &str, more: &str) -> String {
     let limit = LIMIT.as_millis();
     format!(
-        "[store]\nkind = \"mongodb\"\nuri = \"{uri}\"\nread_timeout = \"{limit}ms\"\nwrite_timeout = \"{limit}ms\"\n[session]\nsecrets = \"hex:{}\"\n
+        "[store]\nkind = \"mongodb\"\nuri = \"{uri}\"\nread_timeout = \"{limit}ms\"\nwrite_timeout = \"{limit}ms\"\ncache = {{ ttl = \"{ttl}\" }}\n[session]\nsecrets = \"hex:{}\"\n
          [[routes]]\nupstream = \"{}\"\nwrite = \"all\"\nlogin = true\n{more}",
         "5a".repeat(32),
         app.url()
@@ -279,4 +284,58 @@ async fn a_session_that_was_logged_out_while_the_store_is_frozen_is_refused_at_o
     assert_eq!((answer.status, browser.cookie("cloakroom")), (503, None));
     // Known to be over, so this needs no store: not even a 503.
     assert_eq!((while_frozen.status, while_frozen.received("X-Session-Handle")), (200, vec![]));
+}
+
+#[tokio::test]
+async fn without_the_store_a_cached_session_is_served_on_until_its_ttl_and_then_refused_never_lost() {
+    let (app, mut mongod) = (App::start().await, Mongod::start().await);
+    let ttl = Duration::from_secs(3);
+    let proxy = Cloakroom::start(&on_cached_mongo(&mongod.uri(), &app, "3s", "")).await;
+    let mut browser = Browser::new(proxy.addr());
+    let began = Instant::now();
+    browser.get(SET).await;
+    let before = browser.jar.clone();
+
+    mongod.kill();
+    let mut answers = 0;
+    loop {
+        let asked = Instant::now();
+        let answer = browser.get("/echo").await;
+        if answer.status == 503 {
+            break;
+        }
+        assert_eq!((answer.status, answer.received("X-Session-Userinfo")), (200, vec!["admin".to_owned()]));
+        assert!(asked - began < ttl + SLACK, "told for too long");
+        answers += 1;
+    }
+    assert!(answers > 0 || began.elapsed() > ttl, "nothing was served from the cache");
+
+    mongod.restart().await;
+    recovers(&mut browser, Duration::from_secs(8)).await;
+    assert_eq!(browser.get("/echo").await.received("X-Session-Userinfo"), ["admin"]);
+    assert_eq!(browser.jar, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_stays_away_costs_visitors_no_waiting_after_a_while() {
+    let (app, mut mongod) = (App::start().await, Mongod::start().await);
+    let proxy = Cloakroom::start(&on_mongo(&mongod.uri(), &app, "")).await;
+    let mut browser = Browser::new(proxy.addr());
+    browser.get(SET).await;
+
+    mongod.kill();
+    let mut quick = 0;
+    let began = Instant::now();
+    while quick < 20 {
+        let asked = Instant::now();
+        assert_eq!(browser.get("/echo").await.status, 503);
+        // One in a second is the probe, and waits.
+        quick += u32::from(asked.elapsed() < LIMIT / 4);
+        assert!(began.elapsed() < Duration::from_secs(20), "requests go on waiting");
+    }
+    proxy.logged("the session store does not answer").await;
+
+    mongod.restart().await;
+    recovers(&mut browser, Duration::from_secs(8)).await;
+    proxy.logged("the session store answers again").await;
 }

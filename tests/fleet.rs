@@ -7,10 +7,11 @@ mod support;
 
 use cloakroom::clock::SystemClock;
 use cloakroom::secret::Secret;
+use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::store::cached::{CacheSettings, News, Shelf};
 use cloakroom::session::store::health::StreamHealth;
 use cloakroom::session::store::mongo::{Format, MongoSettings};
-use cloakroom::session::store::{CachedStore, Found, GuardedStore, MongoStore, SessionStore, StoreError, Updated};
+use cloakroom::session::store::{CachedStore, Found, GuardedStore, MongoStore, SessionStore, StoreError, Tombstone, Updated, Whose};
 use mongodb::bson::{DateTime, Document, doc};
 use records::{LATER, NOW, changed, created, key, loaded, record, touch};
 use std::sync::Arc;
@@ -112,7 +113,8 @@ async fn what_one_proxy_ends_or_changes_the_others_see_in_well_under_a_second() 
     let of_change = until("the change is seen", SLACK, || !there.holds("changed")).await;
     here.store.remove(&key("ended")).await.unwrap();
     let of_end = until("the end is seen", SLACK, || !there.holds("ended")).await;
-    here.store.remove_all_of("bob").await.unwrap();
+    let tombstone = Tombstone { why: Lapse::Revoked, until: LATER };
+    here.store.bury(&Whose::User("bob".to_owned()), &tombstone).await.unwrap();
     let of_all = until("the end of all is seen", SLACK, || !there.holds("of user")).await;
 
     println!("seen elsewhere after {of_change:?}, {of_end:?}, {of_all:?}");

@@ -24,7 +24,7 @@ impl Scene {
         let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
         let express = Script::start(&["node", "node/shop.mjs"], &env).await;
         let proxy = Cloakroom::start(&format!(
-            "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"5s\"\nwrite_timeout = \"5s\"\n\
+            "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"5s\"\nwrite_timeout = \"5s\"\ncache = \"off\"\n\
              [session]\nsecrets = \"{SECRET}\"\nid_hash = \"none\"\n{session}\n[session.cookie]\nname = \"{COOKIE}\"\n\
              [[routes]]\nupstream = \"{}\"\nwrite = [\"a\", \"b\", \"userinfo\"]\nlogin = true\n",
             mongod.uri(),

@@ -123,7 +123,7 @@ async fn the_session_id_is_in_no_log_and_never_reaches_the_app() {
 async fn a_store_outage_logs_nobody_out_and_lets_nobody_in() {
     let (app, mut mongod) = (App::start().await, Mongod::start().await);
     let toml = format!(
-        "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"600ms\"\nwrite_timeout = \"600ms\"\n[session]\nuser_from = \"userinfo\"\nsecrets = \"hex:{}\"\n
+        "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"600ms\"\nwrite_timeout = \"600ms\"\ncache = \"off\"\n[session]\nuser_from = \"userinfo\"\nsecrets = \"hex:{}\"\n
          [[routes]]\nmatch = {{ path = \"/private/*\" }}\nupstream = \"{}\"\nsession = \"required\"\nwhen_down = \"anonymous\"\n
          [[routes]]\nupstream = \"{}\"\nwrite = [\"userinfo\"]\n",
         mongod.uri(), "5a".repeat(32), app.url(), app.url()

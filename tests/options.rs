@@ -782,6 +782,24 @@ mod login {
     async fn keep_at_login_lists_what_comes_along() {
         assert_eq!(kept("keep_at_login = [\"cart\"]").await, (Some(json!({ "cart": 1 })), true));
     }
+
+    #[tokio::test]
+    async fn max_per_user_ends_the_oldest_session_at_the_next_login() {
+        for (session, users) in [("", ["alice", "alice", "alice"]), ("max_per_user = 2", ["", "alice", "alice"])] {
+            let scene = Rules { session, ..PLAIN }.start().await;
+            let mut browsers = [scene.stranger(), scene.stranger(), scene.stranger()];
+            for browser in &mut browsers {
+                browser.get("/login-as?user=alice").await;
+            }
+
+            let mut seen = Vec::new();
+            for browser in &mut browsers {
+                seen.push(browser.get("/").await.received("X-Session-User").concat());
+            }
+
+            assert_eq!(seen, users, "{session}");
+        }
+    }
 }
 
 mod expose {

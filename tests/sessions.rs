@@ -1,5 +1,8 @@
 //! The session core without a server: what a visitor's cookie leads to, and what becomes of an answer's changes.
 
+/// Whether a cache stands in front of each store: `sessions_cached.rs`.
+const CACHED: bool = false;
+
 mod sessions {
     mod bench;
     mod tap;

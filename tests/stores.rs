@@ -62,7 +62,12 @@ macro_rules! suite {
                 touch_never_revives
                 a_record_without_end_stays_without_end
                 remove_is_final_and_idempotent
-                remove_all_of_removes_only_that_users
+                bury_ends_only_that_users
+                bury_ends_those_that_began_before_or_nobody_knows_when
+                a_tombstone_is_never_live_and_tells_why
+                a_page_goes_on_where_the_last_one_ended
+                find_is_by_handle_and_live
+                an_epoch_only_grows
                 list_is_by_user_and_live
                 every_field_survives_the_trip
                 a_pointer_survives_the_trip

@@ -57,7 +57,7 @@ impl Gatekeeper {
     /// Answers one try. The work is the same whether the name exists or not, and one line of the log tells what came of it.
     pub async fn check(&self, attempt: Attempt<'_>) -> Answer {
         let Attempt { user, client, known_device, .. } = attempt;
-        let admitted = match self.counters.admit(user, client, known_device, self.clock.now()) {
+        let admitted = match self.counters.admit(user, client, known_device, self.clock.moment()) {
             Ok(admitted) => admitted,
             Err(wait) => {
                 tracing::warn!(alias = self.counters.alias(user), %client, wait_ms = wait.as_millis(), "sign-in slowed down");
@@ -109,6 +109,7 @@ impl Gatekeeper {
         let (name, reason) = match &found {
             Some((source, entry)) if is_right && !entry.disabled => {
                 self.counters.succeeded(admitted);
+                source.note(entry);
                 tracing::info!(user, alias, %client, "signed in");
                 self.strengthen(source, entry, password).await;
                 return Answer::Welcome(entry.account.clone());

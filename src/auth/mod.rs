@@ -5,6 +5,7 @@
 pub mod choice;
 pub mod gatekeeper;
 pub mod hash;
+pub mod mongo_users;
 pub mod password;
 pub mod pool;
 pub mod source;
@@ -12,6 +13,7 @@ pub mod throttle;
 pub mod users_file;
 
 pub use gatekeeper::{Gatekeeper, Settings};
+pub use mongo_users::MongoUsersSettings;
 pub use password::Password;
 pub use pool::HashPool;
 pub use source::SourceSettings;

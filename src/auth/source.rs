@@ -2,6 +2,7 @@
 
 use super::Account;
 use super::hash::{Kind, StoredHash};
+use super::mongo_users::{MongoUsers, MongoUsersError, MongoUsersSettings};
 use super::users_file::{self, ReadError, UsersFile};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,11 +13,14 @@ use tokio::sync::mpsc::UnboundedSender;
 pub enum SourceSettings {
     /// A `users.toml`; with any other name the lines of an `.htpasswd`.
     File(PathBuf),
+    /// A collection in MongoDB.
+    Mongo(Box<MongoUsersSettings>),
 }
 
 /// An opened source.
 pub(super) enum Source {
     File(Arc<UsersFile>),
+    Mongo(Arc<MongoUsers>),
 }
 
 /// What a source knows of a name.
@@ -35,6 +39,8 @@ pub struct Entry {
 pub enum SourceError {
     #[error(transparent)]
     File(#[from] ReadError),
+    #[error(transparent)]
+    Mongo(#[from] MongoUsersError),
 }
 
 impl Source {
@@ -46,6 +52,7 @@ impl Source {
                 file.keep_fresh(tell.clone());
                 Ok(Source::File(file))
             }
+            SourceSettings::Mongo(settings) => Ok(Source::Mongo(MongoUsers::open(settings, tell.clone()).await?)),
         }
     }
 
@@ -53,6 +60,7 @@ impl Source {
     pub(super) async fn find(&self, user: &str) -> Result<Option<Entry>, SourceError> {
         match self {
             Source::File(file) => Ok(file.find(user)),
+            Source::Mongo(users) => Ok(users.find(user).await?),
         }
     }
 
@@ -60,6 +68,7 @@ impl Source {
     pub(super) fn kinds(&self) -> Arc<[Kind]> {
         match self {
             Source::File(file) => file.kinds(),
+            Source::Mongo(users) => users.kinds(),
         }
     }
 
@@ -67,6 +76,16 @@ impl Source {
     pub(super) fn fields(&self) -> Vec<String> {
         match self {
             Source::File(_) => users_file::FIELDS.map(str::to_owned).to_vec(),
+            Source::Mongo(users) => users.settings().fields.keys().cloned().collect(),
+        }
+    }
+
+    /// The user has signed in.
+    pub(super) fn note(&self, entry: &Entry) {
+        match self {
+            // All users of a file are watched.
+            Source::File(_) => {}
+            Source::Mongo(users) => users.note(entry),
         }
     }
 
@@ -74,13 +93,15 @@ impl Source {
     pub(super) fn wants_rehash(&self) -> bool {
         match self {
             Source::File(_) => false,
+            Source::Mongo(users) => users.settings().rehash,
         }
     }
 
     /// Replaces the hash of an entry if it is still the one that was read.
-    pub(super) async fn replace_hash(&self, _: &Entry, _: &StoredHash) {
+    pub(super) async fn replace_hash(&self, entry: &Entry, hash: &StoredHash) {
         match self {
             Source::File(_) => {}
+            Source::Mongo(users) => users.replace_hash(entry, hash).await,
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8
     if let Err(error) = check_roots(env) {
         return failed(error.as_ref());
     }
-    telemetry::start(config.log.level, config.log.format);
+    let _logging = telemetry::start(config.log.level, config.log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -54,10 +54,13 @@ pub fn run(path: &Path, env: &dyn Fn(&str) -> Option<String>, color: bool) -> u8
     code
 }
 
-/// The library that loads root certificates from these places panics on what it cannot read.
+/// The library that loads root certificates from these places panics if it cannot read them.
 fn check_roots(env: &dyn Fn(&str) -> Option<String>) -> Result<(), Failure> {
-    for (name, path) in ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(|name| Some((name, env(name)?))) {
-        std::fs::File::open(&path).map_err(|error| format!("could not read ${name}, which is \"{path}\": {error}"))?;
+    let said = |name: &'static str| env(name).map(|path| (name, path));
+    let file = said("SSL_CERT_FILE").map(|(name, path)| (name, std::fs::read(&path).map(drop), path));
+    let dir = said("SSL_CERT_DIR").map(|(name, path)| (name, std::fs::read_dir(&path).map(drop), path));
+    for (name, readable, path) in file.into_iter().chain(dir) {
+        readable.map_err(|error| format!("could not read ${name}, which is \"{path}\": {error}"))?;
     }
     Ok(())
 }
@@ -78,7 +81,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let sessions = Arc::new(Sessions::new(store, keyring, assemble::options(&config), Arc::new(SystemClock), Arc::new(OsEntropy)));
     let edge = assemble::edge(&config, sessions.clone());
     let edge = match &config.login {
-        Some(login) => edge.with_login(desk::open(login, &sessions, Arc::new(SystemClock)).await?, desk::look(&login.page)),
+        Some(login) => edge.with_login(desk::open(login, &sessions).await?, desk::look(&login.page)),
         None => edge,
     };
     let upstreams = upstreams(&config).await?;

@@ -1,18 +1,22 @@
 //! `cloakroom user`: who is in the users file. A running Cloakroom notices the change by itself.
 
 use super::run::open_store;
-use super::{FAILED, FINE, WRONG};
+use super::{FAILED, FINE, WRONG, assemble};
 use crate::auth::choice::Weak;
 use crate::auth::hash::{HashError, Kind, StoredHash, Strength};
 use crate::auth::users_file::edit::{Edit, EditError, edit};
 use crate::auth::users_file::{Users, is_name, is_toml, read};
 use crate::auth::{Password, SourceSettings};
+use crate::clock::SystemClock;
 use crate::config::{self, Config, StoreKind};
 use crate::random::OsEntropy;
+use crate::session::keyring::Keyring;
+use crate::session::{Event, Sessions};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const ADD_EXAMPLE: &str = "Example:\n  cloakroom user add alice --role admin\n  pwgen -s 20 1 | tee /dev/tty | cloakroom user add alice\n\nThe password is asked for twice; if standard input is no terminal, it is its first line.";
@@ -160,7 +164,10 @@ fn act(what: &What, config: &Config, desk: &mut Desk<'_>) -> Result<(), Failure>
 /// The first file of ours.
 fn file_of(config: &Config) -> Result<PathBuf, Failure> {
     let login = config.login.as_ref().ok_or(Failure::NoLogin)?;
-    let files = login.users.iter().map(|SourceSettings::File(path)| path);
+    let files = login.users.iter().filter_map(|source| match source {
+        SourceSettings::File(path) => Some(path),
+        SourceSettings::Mongo(_) => None,
+    });
     files.into_iter().find(|path| is_toml(path)).cloned().ok_or(Failure::NoFile)
 }
 
@@ -233,13 +240,15 @@ fn end_sessions(config: &Config, user: &str, desk: &mut Desk<'_>) -> std::io::Re
     }
     let ended = tokio::runtime::Runtime::new().map(|runtime| {
         runtime.block_on(async {
-            let (store, _) = open_store(config).await.ok()?;
-            store.remove_all_of(user).await.ok()
+            let (store, secrets) = open_store(config).await.ok()?;
+            let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+            let sessions = Arc::new(Sessions::new(store, Keyring::new(&secrets)?, assemble::options(config), clock, entropy));
+            sessions.end_user(user).await.ok()
         })
     });
     match ended.ok().flatten() {
-        Some(count) => writeln!(desk.err, "sessions ended: {count}"),
-        None => writeln!(desk.err, "a running cloakroom ends the sessions within a few seconds"),
+        Some(Event::EndedAll | Event::Ended) => writeln!(desk.err, "the sessions of `{user}` are ended"),
+        _ => writeln!(desk.err, "a running cloakroom ends the sessions within a few seconds"),
     }
 }
 

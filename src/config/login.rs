@@ -1,14 +1,19 @@
 //! `[login]`: who may sign in on our own pages, and how those look.
 
+use super::login_mongodb;
 use super::notes::{At, Notes};
 use super::reader::{Entry, Section};
 use super::report::{Problem, shown};
+use super::store::Store;
 use super::units;
 use crate::auth::users_file::{self, ReadError};
 pub use crate::auth::{Rate, SourceSettings, Throttle};
 use crate::endpoint::return_to::ReturnTo;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Where the users of `[login.mongodb]` stand among the files.
+const MONGODB: &str = "mongodb";
 
 /// The most bytes of a logo: it is part of every page.
 const LARGEST_LOGO: usize = 256 << 10;
@@ -56,8 +61,8 @@ pub struct Logo {
     pub bytes: Arc<[u8]>,
 }
 
-/// Reads `[login]`, if it is there.
-pub(super) fn read(mut section: Section<'_, '_>) -> Option<Login> {
+/// Reads `[login]`, if it is there. `store` has the MongoDB address that users share with sessions by default.
+pub(super) fn read(mut section: Section<'_, '_>, store: &Store) -> Option<Login> {
     section.span()?;
     let notes = section.notes;
     let path = section.text("path").and_then(|path| own_path(notes, "path", path));
@@ -79,7 +84,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Option<Login> {
             .text("logout_return")
             .and_then(|path| return_to(notes, "logout_return", path))
             .unwrap_or_else(ReturnTo::front),
-        users: users(&mut section),
+        users: users(&mut section, store),
         throttle: throttle(section.section("throttle", "`throttle`")),
         remember: section.flag("remember").is_none_or(|flag| flag.value),
         clear_site_data: section.flag("clear_site_data").is_some_and(|flag| flag.value),
@@ -114,11 +119,12 @@ fn return_to(notes: &Notes<'_>, key: &str, path: At<String>) -> Option<ReturnTo>
     parsed
 }
 
-fn users(section: &mut Section<'_, '_>) -> Vec<SourceSettings> {
+fn users(section: &mut Section<'_, '_>, store: &Store) -> Vec<SourceSettings> {
     let notes = section.notes;
     let login = section.span().cloned().unwrap_or_default();
-    let entry = section.take("users");
-    let files = match entry {
+    let mut mongodb = login_mongodb::read(section.section("mongodb", "`[login.mongodb]`"), store).map(Box::new);
+    let files = match section.take("users") {
+        None if mongodb.is_some() => Vec::new(),
         None => vec![At { value: "users.toml".to_owned(), span: login }],
         Some(entry) if entry.is_text() => entry.text().into_iter().collect(),
         Some(entry) => {
@@ -129,7 +135,19 @@ fn users(section: &mut Section<'_, '_>) -> Vec<SourceSettings> {
             files
         }
     };
-    files.into_iter().filter_map(|file| users_file(notes, &file)).collect()
+    let mut sources = Vec::new();
+    for file in files {
+        match mongodb.take_if(|_| file.value == MONGODB) {
+            Some(settings) => sources.push(SourceSettings::Mongo(settings)),
+            None if file.value == MONGODB => {
+                let problem =
+                    Problem::error("`mongodb` stands for `[login.mongodb]`").at(&file.span, "which is not there, or named before");
+                notes.add(problem.help("add the table, or remove the word; a file of this name is \"./mongodb\""));
+            }
+            None => sources.extend(users_file(notes, &file)),
+        }
+    }
+    sources.into_iter().chain(mongodb.map(SourceSettings::Mongo)).collect()
 }
 
 /// A file of users. Its own mistakes are told with their place in it.

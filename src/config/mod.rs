@@ -4,6 +4,7 @@ mod cookie;
 mod headers;
 mod log;
 mod login;
+mod login_mongodb;
 mod notes;
 mod reader;
 mod report;
@@ -19,6 +20,7 @@ mod upstreams;
 pub use cookie::{Cookie, Priority, SameSite, SameSiteUse, Secure};
 pub use log::{Level, Log, LogFormat};
 pub use login::{Login, Logo, Page, Rate, SourceSettings, Throttle};
+pub use login_mongodb::MongoUsersSettings;
 pub use report::Report;
 pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, UnderscoreHeaders};
 pub use session::{IdHash, Keep, Rolling, Session, Unset};
@@ -90,7 +92,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
     let (store, mongo_at) = store::read(root.section("store", "`[store]`"));
     let session = session::read(root.section("session", "`[session]`"), &cookie::Site::of(&server), mongo_at);
-    let login = login::read(root.section("login", "`[login]`"));
+    let login = login::read(root.section("login", "`[login]`"), &store);
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
     let around = routes::Surroundings {

@@ -46,6 +46,8 @@ pub struct Session {
     pub user_from: Option<String>,
     /// What an anonymous visitor's session leaves to the session after login.
     pub keep_at_login: Keep,
+    /// When a login gives a user more sessions than this, the oldest end; zero: as many as they like.
+    pub max_per_user: usize,
     /// The most bytes of one session's data.
     pub max_bytes: usize,
     /// Fields that the page's own script may read.
@@ -66,7 +68,6 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site, mongo_at: Option<R
         Preset::Standard => (14 * DAY, 90 * DAY),
         Preset::Strict => (30 * MINUTE, 12 * 60 * MINUTE),
     };
-    section.unavailable("max_per_user", "session.max_per_user");
     let idle = section.limit("idle_timeout", SECOND..=CENTURY);
     let (mut cookie, has_max_age) = cookie::read(section.section("cookie", "`[session.cookie]`"), site);
     // When only one of the two is configured, the other follows it; a cookie that dies with the browser says nothing about idleness.
@@ -89,6 +90,7 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site, mongo_at: Option<R
         unset: section.choice("unset", &[("keep", Unset::Keep), ("destroy", Unset::Destroy)]).map_or(Unset::Keep, |v| v.value),
         user_from: section.take("user_from").and_then(user_from),
         keep_at_login: section.take("keep_at_login").and_then(keep_at_login).unwrap_or(Keep::All),
+        max_per_user: section.take("max_per_user").and_then(|entry| entry.number(&(0..=100_000))).unwrap_or(0),
         max_bytes: section.size("max_bytes", 1 << 10..=8 << 20).unwrap_or(64 << 10),
         expose: section.take("expose").and_then(exposed).unwrap_or_default(),
         cookie,

@@ -11,9 +11,13 @@ use crate::reply::Reply;
 use crate::session::store::StoreError;
 use crate::session::{Device, Event, Session, Visitor};
 use crate::telemetry::chain;
+use std::sync::Arc;
 use std::time::Duration;
 
 const PURPOSE: &str = "devices";
+
+/// What the form says instead of a handle.
+const OTHERS: &str = "others";
 
 /// A login is this young, or the password is asked for.
 const YOUNG: Duration = Duration::from_secs(15 * 60);
@@ -52,17 +56,26 @@ pub async fn end(question: &Question<'_>) -> Reply {
         Ending::AfterPassword(path) => return Reply::see_other(&path),
         Ending::AfterLogin => return Reply::see_other(ReturnTo::devices().as_str()),
     }
-    let (event, ended) = match form.get("end") {
-        Some("others") => (question.sessions.end_others(session).await, None),
-        Some(handle) if handle != session.handle().as_str() => {
-            (question.sessions.end_device(session, handle).await, Some(handle.to_owned()))
-        }
-        _ => return Reply::see_other(ReturnTo::devices().as_str()),
-    };
-    match event {
-        Ok(Event::EndUnconfirmed) => question.refuse(&Rejection::EndUnconfirmed).with_event(Event::EndUnconfirmed, ended),
-        Ok(event) => Reply::see_other(ReturnTo::devices().as_str()).with_event(event, ended),
+    let wanted = form.get("end").unwrap_or_default();
+    match end_named(question, session, wanted).await {
+        Ok((Event::EndUnconfirmed, ended)) => question.refuse(&Rejection::EndUnconfirmed).with_event(Event::EndUnconfirmed, ended),
+        Ok((event, ended)) => Reply::see_other(ReturnTo::devices().as_str()).with_event(event, ended),
         Err(error) => unreachable(question, &error),
+    }
+}
+
+/// Ends `others`, or the session of this handle: never this one, for which there is the logout. With the handles of what ended.
+async fn end_named(question: &Question<'_>, session: &Session, wanted: &str) -> Result<(Event, Vec<String>), Arc<StoreError>> {
+    let sessions = question.sessions;
+    let of_others = sessions.devices(session).await?.into_iter().filter(|device| !device.is_this);
+    let mut handles: Vec<String> = of_others.map(|device| device.handle.as_str().to_owned()).collect();
+    if wanted == OTHERS {
+        return Ok((sessions.end_others(session).await?, handles));
+    }
+    handles.retain(|handle| handle == wanted);
+    match handles.first() {
+        Some(handle) => Ok((sessions.end_device(session, handle).await?, handles)),
+        None => Ok((Event::None, handles)),
     }
 }
 

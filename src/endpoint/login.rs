@@ -173,7 +173,8 @@ impl<'a> Visit<'a> {
         let pre = self.pre.as_ref().map(|pre| pre.marked_line(question, &self.return_to));
         let device = Device::of(question).unwrap_or_else(|| Device::fresh(self.desk));
         let before = if let Visitor::Known(session) = &question.visitor { Some(session) } else { None };
-        let is_another = before.and_then(|session| session.user()).is_some_and(|user| user != account.user);
+        // A session that lapsed, or that its browser forgot, was perhaps somebody else's, whom an app behind us still remembers.
+        let is_another = before.and_then(|session| session.user()) != Some(account.user.as_str());
         let reply = Reply::see_other(self.return_to.as_str())
             .with_cookies(if is_another { question.ended_cookies } else { &[] })
             .with_cookie(session_cookie)

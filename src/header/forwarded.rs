@@ -1,9 +1,8 @@
 //! Who asked, as the app is told: `X-Forwarded-*` and `Forwarded` (RFC 7239), appended behind trusted proxies, else fresh.
 
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, address_text};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::net::IpAddr;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -15,8 +14,7 @@ type Line = (&'static str, HeaderValue);
 /// the path.
 pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) -> impl Iterator<Item = Line> + use<> {
     let (proto, host) = (if inbound.secure { "https" } else { "http" }, inbound.host.authority());
-    let mut peer = Vec::with_capacity(16);
-    push_address(&mut peer, inbound.client.peer);
+    let peer = address_text(inbound.client.peer).into_bytes();
     let mut element = Vec::with_capacity(32 + peer.len() + host.len());
     let quotes: &[u8] = if inbound.client.peer.is_ipv6() { b"\"" } else { b"" };
     let (open, close): (&[u8], &[u8]) = if quotes.is_empty() { (b"", b"") } else { (b"[", b"]") };
@@ -39,25 +37,6 @@ pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) 
     .flatten()
 }
 
-/// `127.0.0.1` without the formatter, which took a fiftieth of a request.
-fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    let IpAddr::V4(address) = address else {
-        return out.extend_from_slice(address.to_string().as_bytes());
-    };
-    for (number, octet) in address.octets().into_iter().enumerate() {
-        if number > 0 {
-            out.push(b'.');
-        }
-        if octet >= 100 {
-            out.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            out.push(b'0' + octet / 10 % 10);
-        }
-        out.push(b'0' + octet % 10);
-    }
-}
-
 /// Behind what a trusted proxy said already.
 fn appended(incoming: &HeaderMap, name: &HeaderName, last: Vec<u8>) -> HeaderValue {
     let mut lines = incoming.get_all(name).iter().peekable();
@@ -76,18 +55,4 @@ fn appended(incoming: &HeaderMap, name: &HeaderName, last: Vec<u8>) -> HeaderVal
 /// Hosts and prefixes are visible ASCII by type and by configuration, addresses by nature.
 fn value(text: Vec<u8>) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    proptest::proptest! {
-        #[test]
-        fn an_address_is_written_as_the_standard_library_writes_it(address: IpAddr) {
-            let mut text = Vec::new();
-            push_address(&mut text, address);
-            proptest::prop_assert_eq!(text, address.to_string().into_bytes());
-        }
-    }
 }

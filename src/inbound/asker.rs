@@ -27,7 +27,9 @@ impl Asker {
         let (mode, dest) = (only(headers, &FETCH_MODE), only(headers, &FETCH_DEST));
         let is_page = match (mode, dest) {
             (None, None) => accepts(headers, is_page),
-            (mode, dest) => mode.is_none_or(|mode| mode == b"navigate") && dest.is_none_or(|dest| dest == b"document"),
+            (None, Some(dest)) => dest == b"document",
+            // A navigation that a service worker passes on has lost its destination.
+            (Some(mode), dest) => mode == b"navigate" && dest.is_none_or(|dest| matches!(dest, b"document" | b"empty")),
         };
         if is_page { Asker::Person } else { Asker::Script }
     }

@@ -41,6 +41,26 @@ fn parse(text: &str) -> Option<IpAddr> {
     bare.or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip())).map(|address| address.to_canonical())
 }
 
+/// An address as text, without the formatter for IPv4: each request writes one or two, and that took a fiftieth of it.
+pub fn address_text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity(15);
+    for (number, octet) in address.octets().into_iter().enumerate() {
+        if number > 0 {
+            text.push('.');
+        }
+        let digit = |digit: u8| char::from(b'0' + digit);
+        if octet >= 100 {
+            text.push(digit(octet / 100));
+        }
+        if octet >= 10 {
+            text.push(digit(octet / 10 % 10));
+        }
+        text.push(digit(octet % 10));
+    }
+    text
+}
+
 /// Whether the first `X-Forwarded-Proto` is https. Only for trusted peers.
 pub fn forwarded_https(headers: &HeaderMap) -> bool {
     let first = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).and_then(|value| value.split(',').next());
@@ -55,6 +75,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", forwarded.parse().unwrap());
         Client::of(peer.parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]).address.to_string()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn an_address_is_written_as_the_standard_library_writes_it(address: IpAddr) {
+            proptest::prop_assert_eq!(address_text(address), address.to_string());
+        }
     }
 
     #[test]

@@ -51,18 +51,15 @@ fn only<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a [u8]>
 pub fn raw_head(raw: &[u8]) -> Result<(), Malformed> {
     let (mut lengths, mut codings) = (false, false);
     let mut rest = raw;
-    while let Some(at) = rest.iter().position(|b| *b == b'\n') {
-        let (line, after) = rest.split_at(at);
-        let Some((b'\r', line)) = line.split_last() else { return Err(Malformed::LineEnd) };
-        if line.contains(&b'\r') {
-            return Err(Malformed::LineEnd);
-        }
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        let (line, end) = rest.split_at(at);
+        let Some(after) = end.strip_prefix(b"\r\n") else { return Err(Malformed::LineEnd) };
         match line.first() {
             Some(b'c' | b'C') => lengths |= is_field(line, b"content-length"),
             Some(b't' | b'T') => codings |= is_field(line, b"transfer-encoding"),
             _ => {}
         }
-        rest = after.get(1..).unwrap_or_default();
+        rest = after;
     }
     if lengths && codings { Err(Malformed::Framing) } else { Ok(()) }
 }

@@ -15,7 +15,8 @@ impl Host {
     /// Letters, digits, `-`, `.` and `_`, or an IPv6 address in brackets; a port of digits. Nothing else: no user, blank, list or path.
     pub fn parse(raw: &[u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(raw).map_err(|_| Malformed::Host)?.to_ascii_lowercase();
-        let split = if text.starts_with('[') { text.find(']').map(|at| at + 1) } else { Some(text.find(':').unwrap_or(text.len())) };
+        let find = |wanted: u8| text.bytes().position(|b| b == wanted);
+        let split = if text.starts_with('[') { find(b']').map(|at| at + 1) } else { Some(find(b':').unwrap_or(text.len())) };
         let (name, port) = text.split_at_checked(split.ok_or(Malformed::Host)?).ok_or(Malformed::Host)?;
         let is_name = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
             Some(address) => address.parse::<Ipv6Addr>().is_ok(),
@@ -53,10 +54,15 @@ impl Host {
 
 fn is_reg_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
-    name.len() <= 253
-        && name.split('.').all(|label| {
-            !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        })
+    let mut label = 0;
+    for byte in name.bytes() {
+        label = match byte {
+            b'.' if label > 0 => 0,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < 63 => label + 1,
+            _ => return false,
+        };
+    }
+    label > 0 && name.len() <= 253
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod host;
 mod target;
 
 pub use asker::Asker;
-pub use client::Client;
+pub use client::{Client, address_text};
 pub use connection::Nominated;
 pub use framing::raw_head;
 pub use host::Host;

@@ -31,14 +31,7 @@ mod tests {
 
     fn page(retry: bool, links: Vec<Link<'static>>) -> String {
         let lines = &["You are not signed out."];
-        let page = ErrorPage {
-            manner: Manner::plain(),
-            status: 503,
-            title: "One moment, please",
-            lines,
-            retry,
-            links,
-        };
+        let page = ErrorPage { manner: Manner::plain(), status: 503, title: "One moment, please", lines, retry, links };
         page.render().unwrap()
     }
 

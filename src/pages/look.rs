@@ -80,14 +80,15 @@ impl Logo {
     }
 }
 
-/// The rules that put the operator's accent in place of ours: shifted as far as text in it needs to be read (WCAG 2.2, 1.4.3).
+/// The rules that put the operator's accent in place of ours: as it is under the text of buttons, and where it is text itself shifted as far
+/// as reading it needs (WCAG 2.2, 1.4.3).
 fn accents(accent: Color) -> String {
-    let rule = |behind: [Color; 2], towards: Color| {
-        let accent = accent.readable_on(&behind, towards);
-        format!(":root {{ --accent: {accent}; --on-accent: {}; }}", accent.text_on_it())
-    };
-    let (light, dark) = (rule(LIGHT, Color::BLACK), rule(DARK, Color::WHITE));
-    format!("{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n")
+    let on_it = accent.text_on_it();
+    let away = if on_it == Color::WHITE { Color::BLACK } else { Color::WHITE };
+    let (light, dark) = (accent.readable_on(&LIGHT, Color::BLACK), accent.readable_on(&DARK, Color::WHITE));
+    format!(
+        ":root {{ --accent: {light}; --fill: {accent}; --away: {away}; --on-accent: {on_it}; }}\n@media (prefers-color-scheme: dark) {{ :root {{ --accent: {dark}; --on-accent: {on_it}; }} }}\n"
+    )
 }
 
 fn short_hash(bytes: &[u8]) -> String {

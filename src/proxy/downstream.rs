@@ -26,11 +26,8 @@ const WRITE: Duration = Duration::from_secs(60);
 /// The methods that are served; an app may take others too, but for TRACE and CONNECT.
 const SERVED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Sets what Pingora leaves unlimited.
-pub fn set_timeouts(session: &mut Session, idle: Duration) {
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(idle.as_secs().max(1)));
-    }
+/// Sets what Pingora leaves unlimited. Idle connections are [`super::guard`]'s.
+pub fn set_timeouts(session: &mut Session) {
     session.set_write_timeout(Some(WRITE));
     // RFC 9110 section 15.2: HTTP/1.0 knows no interim answers.
     let is_old = session.req_header().version == Version::HTTP_10;
@@ -105,7 +102,7 @@ pub fn set_cookies(request: &mut RequestHeader, ours: &[String]) -> Result<()> {
         return Ok(());
     }
     match cookie::without(request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), ours) {
-        Some(rest) => request.insert_header(COOKIE, rest),
+        Some(rest) => request.insert_header("Cookie", rest),
         None => {
             request.remove_header(&COOKIE);
             Ok(())

@@ -4,7 +4,7 @@ use super::downstream;
 use super::upstream::Upstream;
 use crate::edge::{Facts, Visit};
 use crate::endpoint::Endpoint;
-use crate::inbound::{Asker, Inbound};
+use crate::inbound::{Asker, Inbound, address_text};
 use crate::rejection::Rejection;
 use crate::session::Event;
 use crate::telemetry::AccessLine;
@@ -108,7 +108,7 @@ impl Exchange {
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
         let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
         let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
-        let client = inbound.map_or_else(|| downstream::peer(session), |inbound| inbound.client.address).to_string();
+        let client = address_text(inbound.map_or_else(|| downstream::peer(session), |inbound| inbound.client.address));
         AccessLine {
             method: inbound.map_or("-", |inbound| inbound.method.as_str()),
             host: inbound.map_or("-", |inbound| inbound.host.name()),

@@ -8,6 +8,7 @@ use super::last_word::{self, LastWord, TOO_SLOW};
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
+use pingora::protocols::l4::ext::get_tcp_info;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use std::io::Write as _;
@@ -61,15 +62,16 @@ impl ServerApp for Guard {
             && match timeout(self.deadlines.head, speaks_h2(&mut io)).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    self.too_slow(socket, client, &Connection::new(false));
+                    self.too_slow(socket, client, &Connection::new(socket, false));
                     return None;
                 }
             };
-        let connection = Arc::new(Connection::new(is_h2));
+        let connection = Arc::new(Connection::new(socket, is_h2));
         let io: Stream = if is_h2 { io } else { Box::new(LastWord::over(io, connection.clone(), self.has_log)) };
         let served = CONNECTION.scope(connection.clone(), self.inner.process_new(io, stop));
         tokio::pin!(served);
         tokio::select! {
+            biased;
             back = &mut served => back,
             // Leaving drops `served`, which closes the socket.
             () = connection.overdue(self.deadlines) => {
@@ -106,6 +108,8 @@ fn say_too_slow(socket: RawFd) {
 /// Where a connection stands.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// Open for as long as the connection is served.
+    socket: RawFd,
     began: Instant,
     /// Milliseconds after `began` when it last began to wait for a head; `BUSY` while a request is served.
     waiting_since: AtomicU64,
@@ -115,8 +119,13 @@ pub(super) struct Connection {
 const BUSY: u64 = u64::MAX;
 
 impl Connection {
-    fn new(is_h2: bool) -> Self {
-        Connection { began: Instant::now(), waiting_since: AtomicU64::new(if is_h2 { BUSY } else { 0 }), requests: AtomicU64::new(0) }
+    fn new(socket: RawFd, is_h2: bool) -> Self {
+        Connection {
+            socket,
+            began: Instant::now(),
+            waiting_since: AtomicU64::new(if is_h2 { BUSY } else { 0 }),
+            requests: AtomicU64::new(0),
+        }
     }
 
     /// Whether no request is being served: a head is waited for, or read.
@@ -129,17 +138,32 @@ impl Connection {
         self.began.elapsed().saturating_sub(Duration::from_millis(self.waiting_since.load(Ordering::Relaxed)))
     }
 
+    /// One timer that looks when it fires, instead of timers set and dropped with every request: those cost a fiftieth of it.
     async fn overdue(&self, deadlines: Deadlines) {
         loop {
             let waiting_since = self.waiting_since.load(Ordering::Relaxed);
-            let patience = if self.requests.load(Ordering::Relaxed) == 0 { deadlines.head } else { deadlines.idle + deadlines.head };
+            let is_first = self.requests.load(Ordering::Relaxed) == 0;
             let since = if waiting_since == BUSY { Instant::now() } else { self.began + Duration::from_millis(waiting_since) };
-            let due = since + patience;
-            if Instant::now() >= due {
+            let mut due = since + if is_first { deadlines.head } else { deadlines.idle };
+            let now = Instant::now();
+            if now >= due && !is_first && self.heard_something_since(now - since) {
+                due += deadlines.head;
+            }
+            if now >= due {
                 return;
             }
             tokio::time::sleep_until(due).await;
         }
+    }
+
+    /// Whether the client sent anything since the last answer: then a head is on its way. Yes, if the system does not say.
+    fn heard_something_since(&self, answered: Duration) -> bool {
+        /// The kernel counts in ticks, and a request comes just before its answer.
+        const GRAIN: Duration = Duration::from_millis(20);
+        get_tcp_info(self.socket).map_or(true, |info| {
+            let silent = Duration::from_millis(u64::from(info.tcpi_last_data_recv));
+            silent + GRAIN < answered
+        })
     }
 }
 

@@ -26,13 +26,14 @@ use futures_util::FutureExt as _;
 use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, Result};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
@@ -46,7 +47,8 @@ struct Shared {
     upstreams: HashMap<String, Arc<Upstream>>,
     limits: Limits,
     tunnels: Arc<Tunnels>,
-    connector: Connector,
+    /// For tunnels. Made when it is first needed, because it reads every root certificate of the machine.
+    connector: OnceLock<Connector>,
     under_way: Arc<UnderWay>,
     access_log: bool,
 }
@@ -66,15 +68,8 @@ impl Proxy {
     /// Everything is prepared at start.
     pub fn new(edge: Edge, upstreams: Vec<Arc<Upstream>>, limits: Limits, access_log: bool) -> Self {
         let upstreams = upstreams.into_iter().map(|upstream| (upstream.name().to_owned(), upstream)).collect();
-        let shared = Shared {
-            edge,
-            upstreams,
-            limits,
-            tunnels: Arc::default(),
-            connector: Connector::new(None),
-            under_way: Arc::default(),
-            access_log,
-        };
+        let shared =
+            Shared { edge, upstreams, limits, tunnels: Arc::default(), connector: OnceLock::new(), under_way: Arc::default(), access_log };
         Proxy { shared: Arc::new(shared) }
     }
 
@@ -118,7 +113,11 @@ impl Proxy {
         let (stripped, path) = visit.route.stripped(path).map_or((None, path), |(gone, rest)| (Some(gone), rest));
         downstream::set_target(request, inbound, path)?;
         let own_host = if visit.route.preserve_host { None } else { upstream.and_then(Upstream::authority) };
-        request.insert_header("Host", own_host.as_deref().unwrap_or(inbound.host.authority()))?;
+        let host = own_host.as_deref().unwrap_or(inbound.host.authority());
+        // Named once, as was checked: nothing to do if it is the right one.
+        if request.headers.get(http::header::HOST).is_none_or(|said| said != host) {
+            request.insert_header("Host", host)?;
+        }
         downstream::set_cookies(request, &self.edge().our_cookies)?;
         for (name, value) in forwarded::headers(inbound, &request.headers, stripped) {
             request.insert_header(name, value)?;
@@ -200,7 +199,7 @@ impl Proxy {
     async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange, since: Closings) -> Result<()> {
         let app = loop {
             let peer = self.peer(exchange).await?;
-            match tunnel::connect(&self.shared.connector, &peer).await {
+            match tunnel::connect(self.shared.connector.get_or_init(|| Connector::new(None)), &peer).await {
                 Ok(app) => break app,
                 Err(_) if exchange.has_servers_left() => {}
                 Err(error) => return Err(error),
@@ -244,10 +243,13 @@ impl ProxyHttp for Proxy {
         Exchange::begin(self.shared.under_way.clone())
     }
 
+    /// None: bodies pass as they are.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
     /// Understood or refused, then stripped: nothing of ours that a client sent is seen by anything that follows.
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         guard::busy();
-        downstream::set_timeouts(session, self.shared.limits.idle);
+        downstream::set_timeouts(session);
         match downstream::understand(session, self.edge(), self.shared.limits) {
             Ok(inbound) => {
                 downstream::strip_request(session, self.edge(), &inbound)?;
@@ -383,7 +385,7 @@ impl Proxy {
         let Some(reply) = reply else { return exchange.refuse(Rejection::Defect) };
         exchange.event = reply.event;
         exchange.reason = reply.reason;
-        if let Some(handle) = &reply.ended {
+        for handle in &reply.ended {
             self.shared.tunnels.close_session(handle);
         }
         self.shared.tunnels.close_keys(&reply.ended_keys);

@@ -2,7 +2,7 @@
 
 use super::data::Data;
 use super::id::Handle;
-use super::record::Client;
+use super::record::{Client, Epoch};
 use std::time::Duration;
 
 /// The changes of one answer: one unit, applied whole or not at all.
@@ -15,6 +15,9 @@ pub struct Changes {
     /// With a login, whether the browser keeps the cookie when it closes: `Some(false)`: no, and the idle limit holds; `Some(true)`: for the
     /// long `max_age`; `None`: as configured.
     pub remember: Option<bool>,
+    /// With a login, the user's epoch from before the password was checked ([`super::Sessions::epoch_of`]): who is locked out while that
+    /// takes its time does not get in. `None`: as of now.
+    pub epoch: Option<Epoch>,
     /// A new id for the same session.
     pub renew: bool,
     /// Applied in order.
@@ -115,6 +118,8 @@ pub enum Dropped {
     TooLarge,
     /// No cookie can reach this browser (`secure` on plain HTTP, or another path).
     NoCookie,
+    /// All of the user's sessions were ended while this one was begun or renewed.
+    Revoked,
     /// Too many others changed it at the same time.
     Contended,
 }
@@ -139,6 +144,7 @@ impl Event {
             Event::Dropped(Dropped::Renewed) => "dropped-renewed",
             Event::Dropped(Dropped::TooLarge) => "dropped-too-large",
             Event::Dropped(Dropped::NoCookie) => "dropped-no-cookie",
+            Event::Dropped(Dropped::Revoked) => "dropped-revoked",
             Event::Dropped(Dropped::Contended) => "dropped-contended",
         }
     }

@@ -21,6 +21,13 @@ const MOST_TRIES: usize = 16;
 
 type Committed = Result<Outcome, Arc<StoreError>>;
 
+/// What became of a new record.
+pub(super) enum Created {
+    Stands(SessionId, SessionKey, Arc<Record>),
+    /// All of the user's sessions were ended while it was made, so it was taken back.
+    Revoked,
+}
+
 /// What became of a compare-and-swap.
 pub(super) enum Swap {
     Done,
@@ -69,7 +76,7 @@ impl Sessions {
             return Some(Outcome::quiet(Event::Resumed));
         }
         let now = self.now();
-        if self.is_refresh_due(session, at, now) {
+        if self.is_refresh_due(session, at.touch, now) {
             return None;
         }
         let touched = at.touch && self.touch_later(session, at);
@@ -78,9 +85,9 @@ impl Sessions {
 
     /// Whether a session that nobody changed is to be written in full, with a cookie that lasts as long. Never on a route that does not
     /// keep sessions alive.
-    fn is_refresh_due(&self, session: &Session, at: &Circumstances, now: Timestamp) -> bool {
+    pub(super) fn is_refresh_due(&self, session: &Session, touch: bool, now: Timestamp) -> bool {
         let lifecycle = &self.options.lifecycle;
-        at.touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
+        touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
     }
 
     /// A use without a full write. Signing a cookie anew needs none.
@@ -120,7 +127,7 @@ impl Sessions {
     }
 
     /// A session for somebody who has none. Data that stays empty begins nothing, unless `save_uninitialized`.
-    pub(super) async fn begin(&self, changes: &Changes, at: &Circumstances) -> Committed {
+    pub(super) async fn begin(self: &Arc<Self>, changes: &Changes, at: &Circumstances) -> Committed {
         let now = self.now();
         let mut record = self.blank(now);
         apply(&mut record, changes);
@@ -136,8 +143,13 @@ impl Sessions {
             return Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge)));
         }
         let event = if record.user.is_some() { Event::LoggedIn } else { Event::Started };
-        let (id, _, record) = self.create(record, at, now).await?;
-        Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() })
+        match self.create(record, at, now).await? {
+            Created::Stands(id, _, record) => {
+                self.end_oldest_beside(&record).await;
+                Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() })
+            }
+            Created::Revoked => Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))),
+        }
     }
 
     /// Changes a known session: in place, or by a successor when it gets a new id.
@@ -188,13 +200,13 @@ impl Sessions {
     ) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
         let Some(id) = &session.id else { return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Renewed)))) };
         let modified = record.data != session.record.data || record.max_age != session.record.max_age;
-        if !modified && !self.is_refresh_due(session, at, now) {
+        if !modified && !self.is_refresh_due(session, at.touch, now) {
             // A patch that changed nothing is a plain use.
             return Ok(Ok(self.plain_use(session, at, now).await));
         }
         record.handle = Some(session.handle().clone());
         let record = self.stamped(record, at, now);
-        match self.swap(&session.key, session, &record, now).await {
+        match self.swap(session, &record, None, now).await {
             Ok(Swap::Done) => {}
             Ok(Swap::Gone) => return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Gone)))),
             // Below, an answer that asked for nothing does not fail because a refresh did. The cookie is told all the same: it may outlive
@@ -218,24 +230,45 @@ impl Sessions {
         self.used(session, due, at, now)
     }
 
-    pub(super) async fn create(
-        &self,
-        record: Record,
-        at: &Circumstances,
-        now: Timestamp,
-    ) -> Result<(SessionId, SessionKey, Record), Arc<StoreError>> {
-        let record = self.stamped(record, at, now);
-        let shared = Arc::new(record.clone());
+    /// Inserts a record under a fresh id. One that has a user is taken back if the user's epoch has moved since it was read, or since the
+    /// session that it continues began: an end of all may have looked before the record was there.
+    pub(super) async fn create(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Result<Created, Arc<StoreError>> {
+        record = self.stamped(record, at, now);
+        let Some(user) = record.user.clone() else {
+            let record = Arc::new(record);
+            return self.insert(record.clone(), now).await.map(|(id, key)| Created::Stands(id, key, record));
+        };
+        let epoch = match record.epoch {
+            Some(epoch) => epoch,
+            None => self.store.epoch(&user).await.map_err(Arc::new)?,
+        };
+        record.epoch = Some(epoch);
+        let record = Arc::new(record);
+        let (id, key) = self.insert(record.clone(), now).await?;
+        match self.store.epoch(&user).await {
+            Ok(current) if current <= epoch => Ok(Created::Stands(id, key, record)),
+            Ok(_) => {
+                self.discard(&key).await;
+                Ok(Created::Revoked)
+            }
+            Err(error) => {
+                self.discard(&key).await;
+                Err(Arc::new(error))
+            }
+        }
+    }
+
+    async fn insert(&self, record: Arc<Record>, now: Timestamp) -> Result<(SessionId, SessionKey), Arc<StoreError>> {
         loop {
             let id = SessionId::generate(self.entropy.as_ref());
             let key = SessionKey::of(&id, self.options.id_hash);
-            match self.store.create(&key, shared.clone()).await {
-                Ok(()) => return Ok((id, key, record)),
+            match self.store.create(&key, record.clone()).await {
+                Ok(()) => return Ok((id, key)),
                 Err(StoreError::Taken) => {}
                 Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
                     let found = self.store.load(&key, now).await;
                     if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
-                        return Ok((id, key, record));
+                        return Ok((id, key));
                     }
                     self.discard(&key).await;
                     return Err(Arc::new(error));
@@ -245,46 +278,53 @@ impl Sessions {
         }
     }
 
-    /// Compare-and-swap, with an unknown outcome resolved by reading back.
-    pub(super) async fn swap(&self, key: &SessionKey, session: &Session, record: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+    /// Compare-and-swap, with an unknown outcome resolved by reading back. `successor` is our own, made for this swap.
+    pub(super) async fn swap(
+        &self,
+        session: &Session,
+        record: &Record,
+        successor: Option<&SessionKey>,
+        now: Timestamp,
+    ) -> Result<Swap, Arc<StoreError>> {
         let shared = Arc::new(record.clone());
-        let first = self.store.update(key, &session.version, shared.clone(), now).await;
-        self.flights.forget(key);
+        let first = self.store.update(&session.key, &session.version, shared, now).await;
+        self.flights.forget(&session.key);
+        let read_back = self.read_back(session, record, successor, now);
         match first {
             Ok(Updated::Done) => Ok(Swap::Done),
-            Ok(Updated::Gone) => Ok(self.read_back(key, session, record, now).await.unwrap_or(Swap::Gone)),
-            Ok(Updated::Stale) => self.read_back(key, session, record, now).await,
+            Ok(Updated::Gone) => Ok(read_back.await.unwrap_or(Swap::Gone)),
+            Ok(Updated::Stale) => read_back.await,
             Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                let read = self.read_back(key, session, record, now).await;
-                Ok(read.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
+                Ok(read_back.await.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
             }
             Err(error) => Err(Arc::new(error)),
         }
     }
 
     /// What has become of the record that this write was meant for.
-    async fn read_back(&self, key: &SessionKey, session: &Session, written: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
-        match self.store.load(key, now).await.map_err(Arc::new)? {
+    async fn read_back(
+        &self,
+        session: &Session,
+        written: &Record,
+        successor: Option<&SessionKey>,
+        now: Timestamp,
+    ) -> Result<Swap, Arc<StoreError>> {
+        match self.store.load(&session.key, now).await.map_err(Arc::new)? {
             Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
             Found::Live(found, version) if found.moved.is_none() => Ok(Swap::Stale(self.reloaded(session, found, version))),
-            Found::Live(found, _) | Found::Expired(found) => match &found.moved {
-                Some(moved) => self.renewed_meanwhile(session, &moved.to, now).await,
-                None => Ok(Swap::Gone),
-            },
-            Found::Absent => Ok(Swap::Gone),
+            _ => self.renewed_meanwhile(session, successor, now).await,
         }
     }
 
-    /// The session under its new id, which this visitor may read and end, and sign in over, but not change.
-    async fn renewed_meanwhile(&self, session: &Session, to: &SessionKey, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
-        match self.store.load(to, now).await.map_err(Arc::new)? {
-            Found::Live(found, version) if found.moved.is_none() => {
-                let mut moved = self.session(session.id.clone(), to.clone(), found, version, false);
-                moved.id = None;
-                Ok(Swap::Stale(moved))
-            }
-            Found::Live(..) | Found::Expired(_) | Found::Absent => Ok(Swap::Gone),
-        }
+    /// The session under the id that a renewal gave it, which this visitor may read and end, and sign in over, but not change.
+    async fn renewed_meanwhile(&self, session: &Session, successor: Option<&SessionKey>, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+        let found = self.store.find(session.handle(), now).await.map_err(Arc::new)?;
+        let Some(found) = found.into_iter().find(|found| Some(&found.key) != successor && found.key != session.key) else {
+            return Ok(Swap::Gone);
+        };
+        let mut moved = self.session(session.id.clone(), found.key, found.record, found.version, false);
+        moved.id = None;
+        Ok(Swap::Stale(moved))
     }
 
     fn reloaded(&self, session: &Session, record: Arc<Record>, version: Version) -> Session {
@@ -306,12 +346,15 @@ impl Sessions {
             handle: Some(Handle::generate(self.entropy.as_ref())),
             client: None,
             moved: None,
+            ended: None,
+            epoch: None,
         }
     }
 
     /// Sets the user of a new session, the app's word or the configured field's, and how long the browser is to remember it.
     pub(super) fn sign_in(&self, record: &mut Record, changes: &Changes, now: Timestamp) {
         let (login, lifecycle) = (changes.login.as_deref(), &self.options.lifecycle);
+        record.epoch = changes.epoch.filter(|_| login.is_some());
         match changes.remember.filter(|_| login.is_some() && record.max_age.is_none()) {
             Some(true) => record.max_age = lifecycle.max_age.or(lifecycle.idle_timeout),
             Some(false) => record.cookie.original_max_age = None,

@@ -99,29 +99,38 @@ fn decoded(value: &[u8]) -> String {
     if value.contains(&b'%') { percent_decoded(value).unwrap_or_else(latin1) } else { latin1() }
 }
 
-/// JavaScript's `decodeURIComponent` over Latin-1 text.
+/// JavaScript's `decodeURIComponent` over Latin-1 text; `None` if an escape is malformed, or a run of them no UTF-8.
 fn percent_decoded(value: &[u8]) -> Option<String> {
-    let (mut text, mut escaped, mut rest) = (String::with_capacity(value.len()), Vec::new(), value);
+    let mut text = Vec::with_capacity(value.len());
+    let mut rest = value;
     loop {
-        match rest {
+        rest = match rest {
             [b'%', high, low, after @ ..] => {
-                let digit = |b: &u8| char::from(*b).to_digit(16);
-                escaped.push(u8::try_from(digit(high)? * 16 + digit(low)?).ok()?);
-                rest = after;
-                continue;
+                text.push(hex_digit(*high)? << 4 | hex_digit(*low)?);
+                after
             }
             [b'%', ..] => return None,
-            _ => {}
-        }
-        text.push_str(std::str::from_utf8(&escaped).ok()?);
-        escaped.clear();
-        match rest {
-            [plain, after @ ..] => {
-                text.push(char::from(*plain));
-                rest = after;
+            [plain, after @ ..] if plain.is_ascii() => {
+                text.push(*plain);
+                after
             }
-            [] => return Some(text),
-        }
+            [latin1, after @ ..] => {
+                text.extend_from_slice(char::from(*latin1).encode_utf8(&mut [0; 2]).as_bytes());
+                after
+            }
+            [] => break,
+        };
+    }
+    // Whole characters stand around each run, so all of it is UTF-8 exactly if each run is.
+    String::from_utf8(text).ok()
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::changes::{CookieOrder, End, Event, Outcome};
 use super::ended::Unconfirmed;
-use super::id::SessionKey;
+use super::id::{Handle, IdHash, SessionKey};
+use super::lifecycle::Lapse;
 use super::record::Record;
 use super::sessions::{Sessions, Visitor};
-use super::store::{Applied, Found, Operation, StoreError, Updated, Version};
+use super::store::{Applied, Found, Operation, Sighting, StoreError, Tombstone, Updated, Version, Whose};
 use crate::clock::Timestamp;
 use crate::telemetry::chain;
 use std::sync::Arc;
@@ -23,7 +24,29 @@ const MOST_STEPS: usize = 16;
 
 const UNCONFIRMED: &str = "a session's end is not confirmed by the store; it is refused from memory and tried again";
 
+/// An epoch is remembered for longer than any login or renewal is under way.
+const EPOCH_LASTS: Duration = Duration::from_secs(24 * 3600);
+
+/// Where ids are hashed, a tombstone stays for so long, for who comes back to be told why.
+const TOMBSTONE_LASTS: Duration = Duration::from_secs(24 * 3600);
+
 type Seen = (Arc<Record>, Version);
+
+/// A session on its way out.
+pub(super) struct Grave {
+    /// The keys that it is known to have had; the last one is the next to be looked at.
+    path: Vec<SessionKey>,
+    /// Finds it under the keys that renewals gave it.
+    handle: Option<Handle>,
+    /// [`Lapse::Ended`]: by its own visitor or app, who need not be told, so that nothing stays. Else a tombstone does.
+    why: Lapse,
+}
+
+impl Grave {
+    pub(super) fn of(key: &SessionKey, handle: Option<&Handle>, why: Lapse) -> Self {
+        Grave { path: vec![key.clone()], handle: handle.cloned(), why }
+    }
+}
 
 impl Sessions {
     /// Ends the visitor's session, or all of its user's. `Ok` even if the store refuses: then the event says that the end is unconfirmed,
@@ -33,14 +56,14 @@ impl Sessions {
         match visitor {
             Visitor::Known(session) => {
                 let seen = (session.record.clone(), session.version.clone());
-                self.end_one(&session.key, Some(seen), &mut event).await;
+                self.end_one(Grave::of(&session.key, Some(session.handle()), Lapse::Ended), Some(seen), &mut event).await;
                 if let (End::All, Some(user)) = (end, session.user()) {
                     self.end_all_of(user, &mut event).await;
                 }
             }
             Visitor::Unreachable { keys, .. } => {
                 for key in keys {
-                    self.end_one(key, None, &mut event).await;
+                    self.end_one(Grave::of(key, None, Lapse::Ended), None, &mut event).await;
                 }
             }
             Visitor::Stranger | Visitor::Lapsed(_) => return Ok(Outcome::quiet(Event::None)),
@@ -48,20 +71,35 @@ impl Sessions {
         Ok(Outcome::of(CookieOrder::Set(self.clearing_cookie(secure)), event))
     }
 
-    pub(super) async fn end_one(self: &Arc<Self>, key: &SessionKey, seen: Option<Seen>, event: &mut Event) {
-        let mut path = vec![key.clone()];
-        if let Err(error) = self.bury(&mut path, seen).await {
+    pub(super) async fn end_one(self: &Arc<Self>, mut grave: Grave, seen: Option<Seen>, event: &mut Event) {
+        if let Err(error) = self.bury(&mut grave, seen).await {
             tracing::error!(error = chain(&error), "{UNCONFIRMED}");
-            path.into_iter().for_each(|key| self.keep_trying(Unconfirmed::Key(key)));
+            for key in grave.path {
+                self.keep_trying(Unconfirmed::Session(key, grave.handle.clone(), grave.why));
+            }
             *event = Event::EndUnconfirmed;
         }
     }
 
+    /// Ends every live session of a handle as far as the store lets us.
+    pub(super) async fn end_all_with(self: &Arc<Self>, handle: &Handle, why: Lapse) {
+        match self.store.find(handle, self.now()).await {
+            Ok(found) => {
+                for Sighting { key, record, version } in found {
+                    self.end_one(Grave::of(&key, Some(handle), why), Some((record, version)), &mut Event::Ended).await;
+                }
+            }
+            Err(error) => tracing::error!(error = chain(&error), "{UNCONFIRMED}"),
+        }
+    }
+
+    /// The epoch goes up first: whoever inserts a session of the user behind the scan of the second step sees it and takes it back.
     pub(super) async fn end_all_of(self: &Arc<Self>, user: &str, event: &mut Event) {
         let now = self.now();
-        let removed = self.store.remove_all_of(user).await;
+        let raised = self.store.raise_epoch(user, now, now.plus(EPOCH_LASTS)).await;
+        let buried = self.store.bury(&Whose::User(user.to_owned()), &self.tombstone(Lapse::Revoked, now)).await;
         self.flights.forget_all();
-        match removed {
+        match raised.and(buried) {
             Ok(_) if *event == Event::Ended => *event = Event::EndedAll,
             Ok(_) => {}
             Err(error) => {
@@ -72,41 +110,75 @@ impl Sessions {
         }
     }
 
-    /// Ends the session that the last key of `path` leads to, and adds the keys under which renewals went on.
+    /// Where the key is the id, a Node app may look it up, so nothing of it may stay.
+    pub(super) fn tombstone(&self, why: Lapse, now: Timestamp) -> Tombstone {
+        let stays = matches!(self.options.id_hash, IdHash::Sha256) && why != Lapse::Ended;
+        Tombstone { why, until: if stays { now.plus(TOMBSTONE_LASTS) } else { now } }
+    }
+
+    /// Ends the session that the last key of the grave's path leads to, and adds the keys under which renewals went on.
     ///
-    /// The record is first swapped for a dead one, because a renewal may be under way: one that comes first is followed, one that comes
-    /// later finds nothing to renew. Then everything on the path is removed.
-    async fn bury(&self, path: &mut Vec<SessionKey>, mut seen: Option<Seen>) -> Result<(), StoreError> {
+    /// The record is first swapped for a dead one, because a renewal may be under way: one that comes first is followed, by the pointer
+    /// that it left or by the handle, one that comes later finds nothing to renew. Then everything on the path is removed.
+    async fn bury(&self, grave: &mut Grave, mut seen: Option<Seen>) -> Result<(), StoreError> {
         let now = self.now();
+        let Tombstone { why, until } = self.tombstone(grave.why, now);
+        let mut went_by_handle = false;
         for _ in 0..MOST_STEPS {
-            let Some(key) = path.last().cloned() else { break };
-            let (record, version) = match seen.take() {
-                Some(seen) => seen,
-                None => match self.store.load(&key, now).await {
-                    Ok(Found::Live(record, version)) => (record, version),
-                    Ok(Found::Expired(record)) if record.moved.is_some() => (record, Version::default()),
-                    Ok(Found::Expired(_) | Found::Absent) | Err(StoreError::Unreadable { .. }) => return self.clear_away(path).await,
-                    Err(error) => return Err(error),
-                },
+            let Some(key) = grave.path.last().cloned() else { break };
+            let found = match seen.take() {
+                Some(seen) => Some(seen),
+                None => self.still_there(&key, now).await?,
             };
-            if let Some(moved) = &record.moved {
-                path.push(moved.to.clone());
-                continue;
+            let mut is_dead = found.is_none();
+            if let Some((record, version)) = found {
+                grave.handle = grave.handle.take().or_else(|| record.handle.clone());
+                if let Some(moved) = &record.moved {
+                    grave.path.push(moved.to.clone());
+                    continue;
+                }
+                let left = Arc::new(Record::clone(&record).tombstone(why, until));
+                match self.store.update(&key, &version, left, now).await? {
+                    Updated::Done if went_by_handle => is_dead = true,
+                    Updated::Done => return self.clear_away(grave).await.or(Ok(())),
+                    Updated::Stale | Updated::Gone => {}
+                }
             }
-            let updated = self.store.update(&key, &version, Arc::new(Record::clone(&record).dead(now)), now).await;
-            if updated? == Updated::Done {
-                path.iter().for_each(|key| self.flights.forget(key));
-                // Whatever is left of it opens nothing.
-                let _ = self.clear_away(path).await;
-                return Ok(());
+            if is_dead {
+                let Some(next) = self.renewed_as(grave, now).await? else { return self.clear_away(grave).await };
+                went_by_handle = true;
+                grave.path.push(next.key);
+                seen = Some((next.record, next.version));
             }
         }
         Err(StoreError::Unavailable { during: Operation::Update, applied: Applied::No, source: "others keep changing the session".into() })
     }
 
-    /// Removes the records, the session's own first: as long as it stands the pointers must lead to it.
-    async fn clear_away(&self, path: &[SessionKey]) -> Result<(), StoreError> {
-        for key in path.iter().rev() {
+    /// The record of a key if it is live or leads on.
+    async fn still_there(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Seen>, StoreError> {
+        match self.store.load(key, now).await {
+            Ok(Found::Live(record, version)) => Ok(Some((record, version))),
+            Ok(Found::Expired(record)) if record.moved.is_some() => Ok(Some((record, Version::default()))),
+            Ok(Found::Expired(_) | Found::Absent) | Err(StoreError::Unreadable { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The session under a key that the grave does not know yet.
+    async fn renewed_as(&self, grave: &Grave, now: Timestamp) -> Result<Option<Sighting>, StoreError> {
+        let Some(handle) = &grave.handle else { return Ok(None) };
+        let found = self.store.find(handle, now).await?;
+        Ok(found.into_iter().find(|sighting| !grave.path.contains(&sighting.key)))
+    }
+
+    /// Removes the records, the session's own first: as long as it stands the pointers must lead to it. A tombstone stays, and what leads
+    /// there.
+    async fn clear_away(&self, grave: &Grave) -> Result<(), StoreError> {
+        grave.path.iter().for_each(|key| self.flights.forget(key));
+        if grave.why != Lapse::Ended {
+            return Ok(());
+        }
+        for key in grave.path.iter().rev() {
             let removed = self.store.remove(key).await;
             self.flights.forget(key);
             removed?;
@@ -123,8 +195,8 @@ impl Sessions {
             if found.is_empty() {
                 return Ok(());
             }
-            for (key, _) in found {
-                self.bury(&mut vec![key], None).await?;
+            for (key, record) in found {
+                self.bury(&mut Grave::of(&key, record.handle.as_ref(), Lapse::Revoked), None).await?;
             }
         }
         Err(StoreError::Unavailable { during: Operation::List, applied: Applied::No, source: "the user keeps signing in".into() })
@@ -132,7 +204,7 @@ impl Sessions {
 
     async fn end_in_store(&self, end: &Unconfirmed) -> Result<(), StoreError> {
         match end {
-            Unconfirmed::Key(key) => self.bury(&mut vec![key.clone()], None).await,
+            Unconfirmed::Session(key, handle, why) => self.bury(&mut Grave::of(key, handle.as_ref(), *why), None).await,
             Unconfirmed::User(user, at) => self.bury_all_of(user, *at).await,
         }
     }

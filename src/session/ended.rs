@@ -1,6 +1,7 @@
 //! Sessions that were ended while the store refused: this proxy turns them away from memory until the store has let them go.
 
-use super::id::SessionKey;
+use super::id::{Handle, SessionKey};
+use super::lifecycle::Lapse;
 use super::record::Record;
 use crate::clock::Timestamp;
 use std::collections::HashMap;
@@ -19,15 +20,36 @@ pub struct Ended {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    keys: HashMap<SessionKey, ()>,
+    keys: HashMap<SessionKey, Option<Handle>>,
+    /// How many of the keys name it.
+    handles: HashMap<Handle, usize>,
     users: HashMap<String, Timestamp>,
+}
+
+impl Waiting {
+    fn put(&mut self, key: &SessionKey, handle: Option<Handle>) {
+        self.take(key);
+        if let Some(handle) = &handle {
+            *self.handles.entry(handle.clone()).or_default() += 1;
+        }
+        self.keys.insert(key.clone(), handle);
+    }
+
+    fn take(&mut self, key: &SessionKey) {
+        let Some(Some(handle)) = self.keys.remove(key) else { return };
+        let Some(named) = self.handles.get_mut(&handle) else { return };
+        *named -= 1;
+        if *named == 0 {
+            self.handles.remove(&handle);
+        }
+    }
 }
 
 /// One end that the store has not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unconfirmed {
-    /// This session's.
-    Key(SessionKey),
+    /// This session's; with its handle, if it is known, also under any id that a renewal gave it meanwhile.
+    Session(SessionKey, Option<Handle>, Lapse),
     /// Those of all sessions of a user that began before the moment.
     User(String, Timestamp),
 }
@@ -40,7 +62,7 @@ impl Ended {
             return false;
         }
         match end {
-            Unconfirmed::Key(key) => drop(waiting.keys.insert(key.clone(), ())),
+            Unconfirmed::Session(key, handle, _) => waiting.put(key, handle.clone()),
             Unconfirmed::User(user, at) => {
                 let latest = waiting.users.entry(user.clone()).or_insert(*at);
                 *latest = (*latest).max(*at);
@@ -54,7 +76,7 @@ impl Ended {
     pub fn remove(&self, end: &Unconfirmed) {
         let mut waiting = self.lock();
         match end {
-            Unconfirmed::Key(key) => drop(waiting.keys.remove(key)),
+            Unconfirmed::Session(key, ..) => waiting.take(key),
             // A later end of all waits for its own confirmation.
             Unconfirmed::User(user, at) if waiting.users.get(user).is_some_and(|latest| latest <= at) => drop(waiting.users.remove(user)),
             Unconfirmed::User(..) => {}
@@ -62,16 +84,24 @@ impl Ended {
         self.recount(&waiting);
     }
 
-    /// Whether this session was ended here.
-    pub fn covers_key(&self, key: &SessionKey) -> bool {
-        self.count.load(Ordering::Acquire) > 0 && self.lock().keys.contains_key(key)
+    /// Whether no end waits.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the session of this key, or of this handle, was ended here.
+    pub fn covers(&self, key: &SessionKey, handle: Option<&Handle>) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let waiting = self.lock();
+        waiting.keys.contains_key(key) || handle.is_some_and(|handle| waiting.handles.contains_key(handle))
     }
 
     /// Whether this record's user ended all their sessions here after it began.
     pub fn covers_user(&self, user: Option<&str>, record: &Record) -> bool {
         let Some(user) = user else { return false };
-        self.count.load(Ordering::Acquire) > 0
-            && self.lock().users.get(user).is_some_and(|ended| record.created_at.is_none_or(|began| began <= *ended))
+        !self.is_empty() && self.lock().users.get(user).is_some_and(|ended| record.created_at.is_none_or(|began| began <= *ended))
     }
 
     fn recount(&self, waiting: &Waiting) {

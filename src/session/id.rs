@@ -80,7 +80,7 @@ impl fmt::Debug for SessionKey {
 }
 
 /// The session's public name: 128 bits as 32 hex digits. Apps log it and key their own data by it; it opens nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle(String);
 
 impl Handle {

@@ -62,6 +62,12 @@ impl Lapse {
             Lapse::Unknown => "unknown",
         }
     }
+
+    /// The reason that a store kept; [`Lapse::Unknown`] for a word of somebody else's.
+    pub fn stored(word: &str) -> Self {
+        let known = [Lapse::Idle, Lapse::Absolute, Lapse::Ended, Lapse::Revoked, Lapse::Replaced];
+        known.into_iter().find(|lapse| lapse.as_str() == word).unwrap_or(Lapse::Unknown)
+    }
 }
 
 impl Lifecycle {
@@ -92,10 +98,11 @@ impl Lifecycle {
 
     /// Why an expired record ended.
     pub fn lapse(&self, record: &Record, now: Timestamp) -> Lapse {
-        match (&record.moved, self.is_too_old(record, now)) {
-            (Some(_), _) => Lapse::Replaced,
-            (None, true) => Lapse::Absolute,
-            (None, false) => Lapse::Idle,
+        match (record.ended, &record.moved) {
+            (Some(why), _) => why,
+            (None, Some(_)) => Lapse::Replaced,
+            (None, None) if self.is_too_old(record, now) => Lapse::Absolute,
+            (None, None) => Lapse::Idle,
         }
     }
 

@@ -20,5 +20,5 @@ mod succeed;
 mod touch;
 
 pub use changes::{Changes, Circumstances, CookieOrder, Dropped, End, Event, Outcome, Patch};
-pub use devices::Device;
+pub use devices::{Device, Page};
 pub use sessions::{Session, Sessions, Visitor};

@@ -2,6 +2,7 @@
 
 use super::cookie::Attributes;
 use super::id::{Handle, SessionKey};
+use super::lifecycle::Lapse;
 use crate::clock::Timestamp;
 use std::time::Duration;
 
@@ -37,6 +38,22 @@ pub struct Record {
     pub client: Option<Client>,
     /// Set in the pointer that a renewal leaves behind: such a record has no data and only leads to the new one.
     pub moved: Option<Moved>,
+    /// Set in what is left of a session that is over, whatever `expires` says: why.
+    pub ended: Option<Lapse>,
+    /// The user's epoch when this session began, which its renewals keep; `None`: nobody's, or a Node app began it.
+    pub epoch: Option<Epoch>,
+}
+
+/// How often a user's sessions have all been ended, as a number that only grows. Whoever inserts a session of an older epoch than the
+/// user's takes it back: the end of all may have looked before it was there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The next one: by the clock, so that it is above those that have been forgotten, but above this one whatever the clock says.
+    pub fn raised(self, now: Timestamp) -> Self {
+        Epoch(u64::try_from(now.0).unwrap_or(0).max(self.0 + 1))
+    }
 }
 
 /// express-session's cookie object inside the stored session. `attributes` are written for Node readers and never believed.
@@ -73,13 +90,31 @@ pub struct Moved {
 }
 
 impl Record {
-    /// What a session is swapped for before it is removed: no data, no user, no life.
-    pub fn dead(self, now: Timestamp) -> Self {
-        Record { data: Data::default(), user: None, handle: None, expires_at: Some(now), moved: None, revision: self.revision + 1, ..self }
+    /// What is left of a session that is over: why, and nothing else. It is never live; the store may take it away from `until` on.
+    pub fn tombstone(self, why: Lapse, until: Timestamp) -> Self {
+        Record {
+            data: Data::default(),
+            cookie: StoredCookie::default(),
+            user: None,
+            handle: None,
+            client: None,
+            login_at: None,
+            epoch: None,
+            moved: None,
+            expires_at: Some(until),
+            ended: Some(why),
+            revision: self.revision + 1,
+            ..self
+        }
     }
 
     /// Whether the record is alive at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.expires_at.is_none_or(|at| at > now)
+        self.ended.is_none() && !self.is_over(now)
+    }
+
+    /// Whether nothing of the record is of use any more at `now`.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
     }
 }

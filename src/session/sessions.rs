@@ -37,6 +37,8 @@ pub struct Options {
     pub user_from: Option<Vec<String>>,
     /// What an anonymous session brings along at login.
     pub keep_at_login: Keep,
+    /// When a login gives a user more sessions than this, the oldest end; `None`: as many as they like.
+    pub max_per_user: Option<usize>,
     /// The most bytes of data a session may hold.
     pub max_bytes: usize,
 }
@@ -273,7 +275,7 @@ impl Sessions {
 
     /// The live record under this key, or why there is none.
     async fn load_live(&self, key: &SessionKey) -> Result<Result<(Arc<Record>, Version), Lapse>, Arc<StoreError>> {
-        if self.ended.covers_key(key) {
+        if self.ended.covers(key, None) {
             return Ok(Err(Lapse::Ended));
         }
         let now = self.now();
@@ -293,22 +295,33 @@ impl Sessions {
             found => found?,
         };
         // Asked again: the end may have come while the read was under way.
-        if self.ended.covers_key(key) {
-            return Ok(Err(Lapse::Ended));
+        if let Found::Live(record, _) = &found
+            && let Some(why) = self.ended_here(key, record)
+        {
+            return Ok(Err(why));
         }
         let lifecycle = &self.options.lifecycle;
         Ok(match found {
             Found::Live(record, _) if lifecycle.is_too_old(&record, now) => Err(Lapse::Absolute),
-            Found::Live(record, _) if self.ended.covers_user(self.user_of(&record).as_deref(), &record) => Err(Lapse::Ended),
             Found::Live(record, version) => Ok((record, version)),
             Found::Expired(record) => Err(lifecycle.lapse(&record, now)),
             Found::Absent => Err(Lapse::Unknown),
         })
     }
 
+    /// Asked of every session that is read, so it costs one atomic load nearly always.
+    fn ended_here(&self, key: &SessionKey, record: &Record) -> Option<Lapse> {
+        match () {
+            () if self.ended.is_empty() => None,
+            () if self.ended.covers(key, record.handle.as_ref()) => Some(Lapse::Ended),
+            () if self.ended.covers_user(self.user_of(record).as_deref(), record) => Some(Lapse::Revoked),
+            () => None,
+        }
+    }
+
     /// Whether this session was ended here and the store has not confirmed it yet.
     pub(super) fn is_ended_here(&self, session: &Session) -> bool {
-        self.ended.covers_key(&session.key) || self.ended.covers_user(session.user(), &session.record)
+        self.ended.covers(&session.key, Some(session.handle())) || self.ended.covers_user(session.user(), &session.record)
     }
 
     pub(super) fn session(&self, id: Option<SessionId>, key: SessionKey, record: Arc<Record>, version: Version, resign: bool) -> Session {

@@ -1,10 +1,11 @@
 //! A new id: renewals and logins. The new record stands before the old one goes, so that stopping half-way signs nobody out.
 
 use super::changes::{Changes, Circumstances, Dropped, Event, Outcome};
-use super::commit::{Swap, apply};
+use super::commit::{Created, Swap, apply};
 use super::data::Data;
 use super::ended::Unconfirmed;
 use super::id::SessionKey;
+use super::lifecycle::Lapse;
 use super::record::{Moved, Record};
 use super::sessions::{Session, Sessions};
 use super::store::StoreError;
@@ -16,6 +17,7 @@ use std::time::Duration;
 /// A session's successor under a new id, and what became of the old record.
 struct Successor {
     key: SessionKey,
+    record: Arc<Record>,
     outcome: Outcome,
     swap: Swap,
 }
@@ -33,9 +35,11 @@ impl Sessions {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
         }
         record.handle = Some(session.handle().clone());
-        let grace = self.options.lifecycle.renew_grace.unwrap_or_default();
-        let successor = self.succeed(session, record, Some(grace), Event::Renewed, at, now).await?;
-        self.conclude(successor).await
+        let grace = self.options.lifecycle.renew_grace;
+        match self.succeed(session, record, grace, Event::Renewed, at, now).await? {
+            Some(successor) => self.conclude(successor).await,
+            None => Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked)))),
+        }
     }
 
     /// A new session for a new user, or for the same one again: new id, new handle, the old id dead at once.
@@ -63,30 +67,39 @@ impl Sessions {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }
         let event = if record.user.is_some() { Event::LoggedIn } else { Event::SignedOut };
-        let successor = self.succeed(session, record, None, event, at, now).await?;
+        let Some(successor) = self.succeed(session, record, None, event, at, now).await? else {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))));
+        };
         match successor.swap {
             Swap::Done => {
-                // What is left is dead already, so a failure here leaves nothing that opens anything.
-                let _ = self.store.remove(&session.key).await;
-                Ok(Ok(successor.outcome))
+                if session.id.is_none() {
+                    // A renewal went on with the old session, perhaps under more than one id.
+                    self.end_all_with(session.handle(), Lapse::Replaced).await;
+                }
+                Ok(Ok(self.welcome(successor).await))
             }
             // A field that an app sets is a change like any other and revives nothing; `X-Session-Login` begins anew whatever became of the
             // old session. An anonymous one's data comes along all the same (two clicks on the button are two logins), a user's does not.
-            Swap::Gone if changes.login.is_some() && session.user().is_none() => Ok(Ok(successor.outcome)),
+            Swap::Gone if changes.login.is_some() && session.user().is_none() => Ok(Ok(self.welcome(successor).await)),
             Swap::Gone if changes.login.is_some() => {
                 self.discard(&successor.key).await;
                 self.begin(changes, at).await.map(Ok)
             }
             Swap::Unknown(_) if changes.login.is_some() => {
-                self.keep_trying(Unconfirmed::Key(session.key.clone()));
-                Ok(Ok(successor.outcome))
+                self.keep_trying(Unconfirmed::Session(session.key.clone(), Some(session.handle().clone()), Lapse::Replaced));
+                Ok(Ok(self.welcome(successor).await))
             }
             _ => self.conclude(successor).await,
         }
     }
 
-    /// Insert the successor, then swap the old record into a pointer to it. Without a `grace` (a login: the old one was another
-    /// session, and ending it does not end the new one) it leads nowhere.
+    async fn welcome(self: &Arc<Self>, successor: Successor) -> Outcome {
+        self.end_oldest_beside(&successor.record).await;
+        successor.outcome
+    }
+
+    /// Inserts the successor, then swaps the old record into a pointer to it, or removes it where there is no `grace`: after a login,
+    /// because the old one was another session, whose end is not the new one's. `None`: all of the user's sessions ended meanwhile.
     async fn succeed(
         &self,
         session: &Session,
@@ -95,18 +108,26 @@ impl Sessions {
         event: Event,
         at: &Circumstances,
         now: Timestamp,
-    ) -> Result<Successor, Arc<StoreError>> {
-        let (id, key, record) = self.create(record, at, now).await?;
-        let dead = self.stamped(Record::clone(&session.record), at, now).dead(now);
+    ) -> Result<Option<Successor>, Arc<StoreError>> {
+        let Created::Stands(id, key, record) = self.create(record, at, now).await? else { return Ok(None) };
+        let dead = self.stamped(Record::clone(&session.record), at, now).tombstone(Lapse::Replaced, now);
         let left = match grace {
-            Some(grace) => Record { expires_at: Some(now.plus(grace)), moved: Some(Moved { to: key.clone(), at: now }), ..dead },
+            Some(grace) => {
+                Record { expires_at: Some(now.plus(grace)), moved: Some(Moved { to: key.clone(), at: now }), ended: None, ..dead }
+            }
             None => dead,
         };
         let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() };
-        match self.swap(&session.key, session, &left, now).await {
-            // Its end may have come, and been refused by the store, while the successor was made.
-            Ok(_) if self.is_ended_here(session) => Ok(Successor { key, outcome, swap: Swap::Gone }),
-            Ok(swap) => Ok(Successor { key, outcome, swap }),
+        match self.swap(session, &left, Some(&key), now).await {
+            Ok(swap) => {
+                if grace.is_none() && matches!(swap, Swap::Done) {
+                    // What is left is dead already, so a failure here leaves nothing that opens anything.
+                    let _ = self.store.remove(&session.key).await;
+                }
+                // Its end may have come, and been refused by the store, while the successor was made.
+                let swap = if self.is_ended_here(session) { Swap::Gone } else { swap };
+                Ok(Some(Successor { key, record, outcome, swap }))
+            }
             Err(error) => {
                 self.discard(&key).await;
                 Err(error)

@@ -1,8 +1,9 @@
 //! Noting that a session is in use: off the request's path, once per interval, never a change.
 
 use super::changes::Circumstances;
+use super::lifecycle::Rolling;
 use super::sessions::{Session, Sessions};
-use super::store::Touch;
+use super::store::{Found, Touch};
 use crate::clock::Timestamp;
 use crate::telemetry::chain;
 use std::sync::{Arc, PoisonError};
@@ -11,11 +12,23 @@ use std::sync::{Arc, PoisonError};
 const MOST: usize = 1024;
 
 impl Sessions {
+    /// The most common use of all: of a live session by an answer that asks for nothing, when nothing is due. Then there is nothing to
+    /// commit.
+    pub fn is_at_rest(&self, session: &Session, touch: bool) -> bool {
+        let (lifecycle, now) = (&self.options.lifecycle, self.now());
+        let rolls = touch && (lifecycle.rolling == Rolling::Always || lifecycle.is_touch_due(&session.record, now));
+        let is_due = rolls || session.resign || self.is_refresh_due(session, touch, now);
+        !is_due
+    }
+
     /// Starts a touch if one is due and none of this session is under way. The answer does not wait for it: nothing that the visitor
     /// was told depends on it.
     pub(super) fn touch_later(self: &Arc<Self>, session: &Session, at: &Circumstances) -> bool {
         let now = self.now();
-        if !self.options.lifecycle.is_touch_due(&session.record, now) || !self.begin_touch(session) {
+        if !self.options.lifecycle.is_touch_due(&session.record, now)
+            || self.is_touched_meanwhile(session, now)
+            || !self.begin_touch(session)
+        {
             return false;
         }
         let (sessions, session, at) = (self.clone(), session.clone(), at.clone());
@@ -24,6 +37,12 @@ impl Sessions {
             sessions.touching.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.key);
         });
         true
+    }
+
+    /// Whether a use was noted since this request began, as far as can be told without asking the store.
+    fn is_touched_meanwhile(&self, session: &Session, now: Timestamp) -> bool {
+        let known = self.store.at_hand(&session.key, now);
+        matches!(known, Some(Found::Live(record, _)) if !self.options.lifecycle.is_touch_due(&record, now))
     }
 
     fn begin_touch(&self, session: &Session) -> bool {

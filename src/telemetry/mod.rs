@@ -1,8 +1,13 @@
 //! What Cloakroom tells its operator: one line per exchange, and little else.
 
-use std::io::IsTerminal as _;
+mod json;
+
+pub use json::Json;
+
+use std::io::{BufWriter, IsTerminal as _};
 use std::time::Duration;
 use tracing::Level;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,11 +21,18 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging to standard error. Call once; a second call changes nothing.
+/// Lines that wait to be written. If nobody reads standard error for so long, further ones are lost: no request waits for a log.
+const MOST_WAITING: usize = 8192;
+
+/// Writes what still waits when it is dropped.
+#[must_use]
+pub struct Logging(#[allow(dead_code)] WorkerGuard);
+
+/// Starts logging to standard error, from a thread of its own. Call once; a second call changes nothing.
 ///
 /// The server library's own lines hold targets with query strings and, at debug level, heads with cookies: whatever the level, only its
 /// warnings pass. The database driver's are capped likewise.
-pub fn start(level: Level, format: Format) {
+pub fn start(level: Level, format: Format) -> Logging {
     let library = LevelFilter::from_level(level).min(LevelFilter::WARN);
     let targets = Targets::new().with_default(library).with_target("cloakroom", level).with_target("access", level);
     let json = match format {
@@ -28,14 +40,20 @@ pub fn start(level: Level, format: Format) {
         Format::Text => false,
         Format::Json => true,
     };
+    // The buffer makes one write of all the lines that came while the last one was under way.
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(MOST_WAITING)
+        .thread_name("log")
+        .finish(BufWriter::with_capacity(32 << 10, std::io::stderr()));
     let registry = tracing_subscriber::registry().with(targets);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     // `try_init` also routes the `log` facade of the libraries here.
     let _ = if json {
-        registry.with(layer.json().flatten_event(true).with_current_span(false)).try_init()
+        registry.with(layer.event_format(Json)).try_init()
     } else {
         registry.with(layer.with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).compact()).try_init()
     };
+    Logging(guard)
 }
 
 /// An error and what caused it, in one line. What a message repeats of its cause is said once.

@@ -11,12 +11,14 @@ const PERSON: Says = Some(true);
 const MACHINE: Says = Some(false);
 
 /// Fetch Metadata as browsers send it (W3C Fetch Metadata), and as nobody does.
-const FETCH: [(&[(&str, &str)], Says); 16] = [
+const FETCH: [(&[(&str, &str)], Says); 18] = [
     (&[], None),
     (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"), ("Sec-Fetch-Site", "none"), ("Sec-Fetch-User", "?1")], PERSON),
     (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"), ("Sec-Fetch-Site", "cross-site")], PERSON),
     (&[("Sec-Fetch-Mode", "navigate")], PERSON),
+    (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "empty")], PERSON),
     (&[("Sec-Fetch-Dest", "document")], PERSON),
+    (&[("Sec-Fetch-Dest", "empty")], MACHINE),
     (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")], MACHINE),
     (&[("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "embed")], MACHINE),
     (&[("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Dest", "empty")], MACHINE),
@@ -78,7 +80,7 @@ async fn pages_are_sent_to_the_login_and_scripts_get_401_for_every_combination_o
             }
         }
     }
-    assert_eq!(seen.values().sum::<usize>(), 16 * 11 * 4 * 6, "{seen:?}");
+    assert_eq!(seen.values().sum::<usize>(), 18 * 11 * 4 * 6, "{seen:?}");
 }
 
 #[tokio::test]

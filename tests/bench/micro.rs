@@ -81,6 +81,7 @@ fn sessions() -> Arc<Sessions> {
         unset: Unset::Keep,
         user_from: None,
         keep_at_login: Keep::All,
+        max_per_user: None,
         max_bytes: 65_536,
     };
     let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));

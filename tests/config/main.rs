@@ -121,6 +121,7 @@ fn the_smallest_file_has_all_defaults() {
         unset: Unset::Keep,
         user_from: None,
         keep_at_login: Keep::All,
+        max_per_user: 0,
         max_bytes: 65_536,
         expose: BTreeSet::new(),
         cookie,
@@ -335,7 +336,6 @@ fn keys_of_a_later_version_are_recognised_and_refused() {
         ("[tls.main]", "1:2: `[tls]` is not available in this version"),
         ("server.listen = [{ addr = \"[::]:80\", tls = \"a\" }]", "1:44: `tls` is not available in this version"),
         ("upstreams.a = { servers = [\"a:1\"], health = {} }", "1:36: `health` is not available in this version"),
-        ("session.max_per_user = 0", "1:9: `session.max_per_user` is not available in this version"),
     ];
     for (text, expected) in keys {
         assert_eq!(titles_beside_a_route(text), [expected]);
@@ -509,4 +509,50 @@ fn a_listener_is_an_address_or_a_table() {
 
     let listener = |addr: &str, h2c| Listen { addr: addr.parse().unwrap(), h2c };
     assert_eq!(config.server.listen, [listener("[::]:80", false), listener("0.0.0.0:8080", true)]);
+}
+
+#[test]
+fn the_login_has_defaults_and_the_users_of_an_app_share_the_stores_mongodb() {
+    let smallest = config(&format!("[login]\n{ROUTE}")).login.unwrap();
+    let shared =
+        "[store]\nkind = \"mongodb\"\nuri = \"env:MONGODB_URI\"\ndatabase = \"shop\"\n[session]\nsecrets = \"env:SESSION_SECRET\"\n";
+    let login = config(&format!(
+        "{shared}[login]\nusers = [\".htpasswd\", \"mongodb\", \"users.toml\"]\n[login.mongodb]\nfields = {{ role = \"p.role\" }}\n{ROUTE}"
+    ));
+
+    let files = |login: &Login| -> Vec<String> {
+        let named = login.users.iter().map(|source| match source {
+            SourceSettings::File(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
+            SourceSettings::Mongo(of) => format!("{}.{} {} {} {:?}", of.database, of.collection, of.name_field, of.hash_field, of.fields),
+        });
+        named.collect()
+    };
+    assert_eq!(files(&smallest), ["users.toml"]);
+    assert_eq!((smallest.path.as_str(), smallest.logout_path.as_str()), ("/login", "/logout"));
+    assert_eq!((smallest.default_return.as_str(), smallest.logout_return.as_str()), ("/", "/"));
+    let rate = |count| Some(Rate { count, within: 5 * MINUTE });
+    assert_eq!(smallest.throttle, Throttle { per_user: rate(5), per_client: rate(20) });
+    assert_eq!((smallest.remember, smallest.clear_site_data, smallest.page), (true, false, Page::default()));
+    let login = login.login.unwrap();
+    assert_eq!(files(&login), [".htpasswd", "shop.users username password {\"role\": \"p.role\"}", "users.toml"]);
+    let SourceSettings::Mongo(of) = &login.users[1] else { panic!() };
+    assert_eq!((of.uri.expose_secret(), of.rehash, of.lowercase), (b"mongodb://localhost".as_slice(), false, false));
+}
+
+#[test]
+fn mistakes_about_an_apps_users_are_told() {
+    let cases = [
+        ("", vec!["1:1: `[login.mongodb]` needs a `uri`", "1:1: `[login.mongodb]` needs a `database`"]),
+        ("uri = \"http://a\"\ndatabase = \"a\"", vec!["2:7: `uri` is no MongoDB connection string"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nname_field = \"$where\"", vec!["4:14: `name_field` cannot be `$where`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nfields = [\"password\"]", vec!["4:11: `fields` cannot copy `password`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nhash_field = \"a.b\"\nfields = { x = \"a\" }", vec!["5:12: `fields` cannot copy `x`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nfields = [\"cookie\"]", vec!["4:11: `fields` cannot copy `cookie`"]),
+        ("uri = \"mongodb://a\"\ndatabase = \"a\"\nhash = \"x\"", vec!["4:1: unknown key `hash` in `[login.mongodb]`"]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(titles_beside_a_route(&format!("[login.mongodb]\n{text}")), expected, "{text}");
+    }
+    let twice = "[login]\nusers = [\"mongodb\"]";
+    assert_eq!(titles_beside_a_route(twice), ["2:10: `mongodb` stands for `[login.mongodb]`"]);
 }

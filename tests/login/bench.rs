@@ -60,7 +60,7 @@ impl Bench {
         let store = Arc::new(Tap::default());
         let sessions = Arc::new(Sessions::new(store.clone(), keyring, assemble::options(&config), clock.clone(), Arc::new(OsEntropy)));
         let login = config.login.as_ref().expect("[login]");
-        let desk = desk::open(login, &sessions, clock.clone()).await.expect("a desk");
+        let desk = desk::open(login, &sessions).await.expect("a desk");
         let edge = assemble::edge(&config, sessions).with_login(desk, desk::look(&login.page));
         Bench { edge, clock, store, _folder: folder }
     }

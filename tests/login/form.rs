@@ -1,7 +1,7 @@
 //! The form and its token: who may post it, for how long, and what is said when it does not work.
 
 use crate::bench::{Bench, Guest, HOST, MINUTE};
-use crate::site::{PASSWORD, hidden};
+use crate::site::{PASSWORD, Site, hidden, sign_in};
 use std::time::Duration;
 
 fn token(text: &str) -> String {
@@ -231,4 +231,54 @@ async fn remember_me_is_the_difference_between_a_month_and_the_browsers_end() {
         guest.headers.push(("Sec-Fetch-Mode", "cors".to_owned()));
         assert_eq!(bench.get(&mut guest, "/private/x").await.status, later);
     }
+}
+
+#[tokio::test]
+async fn a_page_that_wants_a_fresh_login_gets_one_without_a_circle() {
+    let vault = "[[routes]]\nmatch = { path = \"/vault\" }\nsession = \"required\"\nrequire = { login_age = \"15m\" }\nupstream = \"http://127.0.0.1:1\"\n";
+    let bench = Bench::with(vault).await;
+    let mut guest = bench.signed_in("alice").await;
+    bench.clock.advance(16 * MINUTE);
+
+    let turned = bench.get(&mut guest, "/vault").await;
+    let login = turned.header("location").unwrap().to_owned();
+    let form = bench.get(&mut guest, &login).await;
+    assert_eq!(form.field("username").as_deref(), Some("alice"), "{login}");
+    let answer = bench.fill(&mut guest, &form, &[("username", "alice"), ("password", PASSWORD)]).await;
+
+    assert_eq!(answer.location(), (303, Some("/vault")));
+    assert_eq!(bench.get(&mut guest, "/vault").await.text, "the app greets alice");
+}
+
+#[tokio::test]
+async fn who_tries_too_often_is_told_how_long_to_wait_and_a_known_device_is_not_locked_out() {
+    let site = Site::throttled("per_user = \"2 in 5m\", per_client = \"off\"").await;
+    let mut owner = site.signed_in("alice").await;
+    owner.jar.retain(|(name, _)| name != "cloakroom");
+    let mut attacker = site.browser();
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(sign_in(&mut attacker, "/login", "alice", "wrong").await);
+    }
+
+    let slowed = statuses.pop().unwrap();
+    assert_eq!((statuses[0].status, slowed.status), (401, 429));
+    let wait: u64 = slowed.header("retry-after").unwrap().parse().unwrap();
+    assert!(wait > 0 && slowed.text().contains(&format!("wait {wait} second")), "{}", slowed.text());
+    assert_eq!(sign_in(&mut owner, "/login", "alice", PASSWORD).await.status, 303);
+}
+
+#[tokio::test]
+async fn the_apps_own_cookies_end_at_logout_and_when_somebody_else_signs_in() {
+    let shop = "[[routes]]\nmatch = { path = \"/shop/*\" }\nend_app_cookies = [\"JSESSIONID\"]\nupstream = \"http://127.0.0.1:1\"\n";
+    let bench = Bench::with(shop).await;
+    let mut guest = bench.signed_in("alice").await;
+    let expires = |answer: &crate::bench::Answer| answer.cookie("JSESSIONID").is_some_and(|cookie| cookie.is_expired());
+
+    for (user, ends) in [("alice", false), ("bob", true)] {
+        let form = bench.get(&mut guest, "/login?fresh=1").await;
+        let answer = bench.fill(&mut guest, &form, &[("username", user), ("password", PASSWORD)]).await;
+        assert_eq!((answer.status, expires(&answer)), (303, ends), "{user}");
+    }
+    assert!(expires(&bench.post(&mut guest, "/logout", "").await));
 }

@@ -32,9 +32,18 @@ impl Site {
 
     /// With more lines for `[login]`, or more sections.
     pub async fn with(login: &str) -> Self {
+        Self::of(&format!("throttle = {{ per_user = \"off\", per_client = \"off\" }}\n{login}")).await
+    }
+
+    /// With limits on how often one may try.
+    pub async fn throttled(limits: &str) -> Self {
+        Self::of(&format!("throttle = {{ {limits} }}")).await
+    }
+
+    async fn of(login: &str) -> Self {
         let app = App::start().await;
         let toml = format!(
-            "[store]\nkind = \"memory\"\n[login]\nthrottle = {{ per_user = \"off\", per_client = \"off\" }}\n{login}\n\
+            "[store]\nkind = \"memory\"\n[login]\n{login}\n\
              [[routes]]\nmatch = {{ path = \"/private/*\" }}\nupstream = \"{url}\"\nsession = \"required\"\nlogin = true\n\
              [[routes]]\nupstream = \"{url}\"\nwrite = [\"cart\", \"role\"]\n",
             url = app.url()

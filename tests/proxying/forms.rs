@@ -12,6 +12,8 @@ fn may_log_out(site: Option<&str>, origin: Option<&str>, referer: Option<&str>, 
     }
 }
 
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
 async fn visitor(proxy: &Cloakroom) -> (Browser, String) {
     let mut browser = Browser::new(proxy.addr());
     browser.get("/set?json=%7B%22a%22:1%7D").await;
@@ -36,7 +38,8 @@ async fn a_logout_comes_from_this_site_or_brings_its_token() {
             for referer in referers {
                 for has_token in [false, true] {
                     let said = [("Sec-Fetch-Site", site), ("Origin", origin), ("Referer", referer)];
-                    let headers: Vec<(&str, &str)> = said.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+                    let said_headers = said.into_iter().filter_map(|(name, value)| Some((name, value?)));
+                    let headers: Vec<(&str, &str)> = said_headers.chain([FORM]).collect();
                     let form = if has_token { format!("token={token}") } else { "token=".to_owned() };
                     let expected = may_log_out(site, origin, referer, &own, has_token);
 
@@ -63,7 +66,7 @@ async fn the_token_of_one_session_does_not_end_another() {
     let (_, others) = visitor(&proxy).await;
 
     for token in [others.as_str(), "", "x"] {
-        let answer = mine.send("POST", "/.cloakroom/logout", &[], format!("token={token}").as_bytes()).await;
+        let answer = mine.send("POST", "/.cloakroom/logout", &[FORM], format!("token={token}").as_bytes()).await;
         assert_eq!(answer.status, 403, "{token}");
     }
     assert_eq!(mine.get("/echo").await.received("X-Session-A"), ["1"]);
@@ -80,7 +83,7 @@ async fn two_answers_to_where_a_form_came_from_are_none() {
         [("Origin", own.as_str()), ("Origin", "https://evil.example")],
         [("Referer", own.as_str()), ("Referer", "https://evil.example/")],
     ] {
-        let answer = browser.send("POST", "/.cloakroom/logout", &twice, format!("token={token}").as_bytes()).await;
+        let answer = browser.send("POST", "/.cloakroom/logout", &[twice[0], twice[1], FORM], format!("token={token}").as_bytes()).await;
         assert_eq!(answer.status, 403, "{twice:?}");
     }
 }

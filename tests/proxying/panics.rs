@@ -1,20 +1,15 @@
 //! A defect of ours: one visitor gets 500, the operator a line, everybody else an answer.
 use super::super::support::{App, Raw};
+use cloakroom::cli::assemble;
 use cloakroom::clock::{Clock, Moment, SystemClock, Timestamp};
-use cloakroom::edge::{Edge, Policy};
-use cloakroom::inbound::Site;
+use cloakroom::config::Config;
 use cloakroom::proxy::guard::Deadlines;
 use cloakroom::proxy::{Limits, Proxy, Upstream};
 use cloakroom::random::{Entropy, OsEntropy};
-use cloakroom::route::Routes;
 use cloakroom::secret::Secret;
 use cloakroom::server::{Listen, Server};
 use cloakroom::session::Sessions;
-use cloakroom::session::cookie::Attributes;
-use cloakroom::session::id::IdHash;
 use cloakroom::session::keyring::Keyring;
-use cloakroom::session::lifecycle::{Lifecycle, Rolling};
-use cloakroom::session::sessions::{Keep, Options, PerScheme, Unset};
 use cloakroom::session::store::MemoryStore;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -73,45 +68,22 @@ impl Log {
     }
 }
 
-fn options() -> Options {
-    let attributes = Attributes { path: "/".into(), ..Attributes::default() };
-    let lifecycle = Lifecycle {
-        idle_timeout: Some(MINUTE),
-        absolute_timeout: None,
-        max_age: Some(MINUTE),
-        touch_after: MINUTE,
-        renew_grace: None,
-        rolling: Rolling::Auto,
-    };
-    Options {
-        name: "cloakroom".into(),
-        attributes: PerScheme { secure: attributes.clone(), plain: attributes },
-        id_hash: IdHash::Sha256,
-        lifecycle,
-        resave: false,
-        save_uninitialized: false,
-        unset: Unset::Keep,
-        user_from: None,
-        keep_at_login: Keep::All,
-        max_bytes: 64 * 1024,
-    }
-}
-
-fn policy() -> Policy {
+/// One open route to the app.
+fn config() -> Config {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), "[upstreams.app]\nservers = [\"127.0.0.1:1\"]\n[[routes]]\nupstream = \"app\"\nwrite = \"all\"")
-        .expect("written");
+    let text = "[upstreams.app]\nservers = [\"127.0.0.1:1\"]\n[[routes]]\nupstream = \"app\"\nwrite = \"all\"";
+    std::fs::write(file.path(), text).expect("written");
     let Ok((config, _)) = cloakroom::config::load(file.path(), &|_| None) else { panic!("a sound file") };
-    Policy { routes: Routes::new(config.routes), ..Policy::default() }
+    config
 }
 
 /// A whole server in this process, on this thread.
 fn serve(app: &App, clock: &Arc<Fuse>, entropy: &Arc<Fuse>) -> std::net::SocketAddr {
     let keyring = Keyring::new(&[Secret::new("a secret of the tests")]).expect("a secret");
     let (clock, entropy) = (Arc::new(FusedClock(clock.clone())), Arc::new(FusedEntropy(entropy.clone())));
-    let sessions = Arc::new(Sessions::new(Arc::new(MemoryStore::default()), keyring, options(), clock, entropy));
-    let site = Site { uri_bytes: 1 << 14, ..Site::default() };
-    let edge = Edge::new(sessions, site, policy());
+    let config = config();
+    let options = assemble::options(&config);
+    let edge = assemble::edge(&config, Arc::new(Sessions::new(Arc::new(MemoryStore::default()), keyring, options, clock, entropy)));
     let server = vec![(app.addr().ip().to_string(), app.addr().port())];
     let upstream = Arc::new(Upstream::new("app".into(), false, server, 1));
     let proxy = Proxy::new(edge, vec![upstream], Limits { head_bytes: 1 << 16, head_fields: 100, idle: MINUTE }, true);
@@ -126,7 +98,7 @@ fn serve(app: &App, clock: &Arc<Fuse>, entropy: &Arc<Fuse>) -> std::net::SocketA
 async fn a_panic_of_ours_answers_500_writes_its_line_and_harms_nobody_else() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt().event_format(cloakroom::telemetry::Json).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let (app, clock, entropy) = (App::start().await, Arc::new(Fuse::default()), Arc::new(Fuse::default()));
     let address = serve(&app, &clock, &entropy);

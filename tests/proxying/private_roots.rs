@@ -101,10 +101,12 @@ async fn a_certificate_must_be_for_the_upstreams_own_name_and_not_for_the_visito
 
 #[tokio::test]
 async fn roots_that_cannot_be_read_are_told_at_the_start() {
-    let builder = Cloakroom::with("[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"demo\"\n").env("SSL_CERT_FILE", "missing.pem");
+    for (name, value) in [("SSL_CERT_FILE", "missing.pem"), ("SSL_CERT_FILE", "."), ("SSL_CERT_DIR", "proxy.toml")] {
+        let builder = Cloakroom::with("[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"demo\"\n").env(name, value);
 
-    let (code, _, told) = builder.run(&["run"]).await;
+        let (code, _, told) = builder.run(&["run"]).await;
 
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("$SSL_CERT_FILE") && told.contains("missing.pem") && !told.contains("panicked"), "{told}");
+        assert_eq!(code, Some(1), "{name}={value}: {told}");
+        assert!(told.contains(&format!("${name}")) && told.contains(value) && !told.contains("panicked"), "{told}");
+    }
 }

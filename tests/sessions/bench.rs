@@ -11,7 +11,8 @@ use cloakroom::session::keyring::Keyring;
 use cloakroom::session::lifecycle::{Lapse, Lifecycle, Rolling};
 use cloakroom::session::record::{Client, Record};
 use cloakroom::session::sessions::{Keep, Options, PerScheme, Unset};
-use cloakroom::session::store::{Found, SessionStore};
+use cloakroom::session::store::cached::CacheSettings;
+use cloakroom::session::store::{CachedStore, Found, SessionStore};
 use cloakroom::session::{Changes, Circumstances, CookieOrder, End, Outcome, Patch, Session, Sessions, Visitor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,12 +49,21 @@ pub fn options() -> Options {
         unset: Unset::Keep,
         user_from: None,
         keep_at_login: Keep::All,
+        max_per_user: None,
         max_bytes: 64 * 1024,
     }
 }
 
 pub fn keyring(secrets: &[&str]) -> Keyring {
     Keyring::new(&secrets.iter().map(|secret| Secret::new(*secret)).collect::<Vec<_>>()).unwrap()
+}
+
+fn in_front_of(store: &Arc<Tap>, clock: &Arc<ManualClock>) -> Arc<dyn SessionStore> {
+    if !crate::CACHED {
+        return store.clone();
+    }
+    let settings = CacheSettings { ttl: 1000 * DAY, sessions: 1000, bytes: 1 << 24 };
+    Arc::new(CachedStore::new(store.clone(), settings, clock.clone()))
 }
 
 impl Bench {
@@ -69,7 +79,8 @@ impl Bench {
         let mut options = options();
         adjust(&mut options);
         let clock = Arc::new(ManualClock::at(START));
-        let sessions = Sessions::new(store.clone(), keyring(&["current"]), options, clock.clone(), Arc::new(CountingEntropy::default()));
+        let sessions =
+            Sessions::new(in_front_of(&store, &clock), keyring(&["current"]), options, clock.clone(), Arc::new(CountingEntropy::default()));
         Bench { sessions: Arc::new(sessions), store, clock }
     }
 
@@ -77,7 +88,8 @@ impl Bench {
     pub fn beside(&self, store: Arc<Tap>, adjust: impl FnOnce(&mut Options)) -> Self {
         let mut options = options();
         adjust(&mut options);
-        let sessions = Sessions::new(store.clone(), keyring(&["current"]), options, self.clock.clone(), Arc::new(OsEntropy));
+        let sessions =
+            Sessions::new(in_front_of(&store, &self.clock), keyring(&["current"]), options, self.clock.clone(), Arc::new(OsEntropy));
         Bench { sessions: Arc::new(sessions), store, clock: self.clock.clone() }
     }
 

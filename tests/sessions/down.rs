@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Waits for the retries of an end, which use real time.
 async fn until_gone(bench: &Bench, cookie: &str) {
     let gone = async {
-        while bench.stored(cookie).await.is_some() {
+        while bench.stored(cookie).await.is_some_and(|left| left.ended.is_none()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -119,7 +119,7 @@ async fn an_unconfirmed_end_of_all_spares_whoever_signs_in_afterwards() {
     bench.store.set_down(true);
     let outcome = bench.commit(leaving, end_all()).await;
     bench.store.set_down(false);
-    assert_eq!((outcome.event, bench.lapse(&laptop).await), (Event::EndUnconfirmed, Some(Lapse::Ended)));
+    assert_eq!((outcome.event, bench.lapse(&laptop).await), (Event::EndUnconfirmed, Some(Lapse::Revoked)));
 
     bench.clock.advance(SECOND);
     let later = bench.begin(login("alice")).await;

@@ -1,8 +1,9 @@
 //! An end is an end: nothing that was under way brings the session back.
 
 use super::bench::*;
+use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::sessions::Options;
-use cloakroom::session::{Changes, CookieOrder, Event, Visitor};
+use cloakroom::session::{Changes, CookieOrder, Dropped, Event, Visitor};
 
 fn by_field(options: &mut Options) {
     options.user_from = Some(vec!["userinfo".into()]);
@@ -103,15 +104,17 @@ async fn a_logout_that_a_renewal_overtook_ends_the_renewed_session() {
 
 #[tokio::test]
 async fn a_logout_that_two_renewals_overtook_ends_the_session() {
-    let bench = Bench::new();
-    let first = bench.begin(set(r#"{"a":1}"#)).await;
-    let logout = bench.resume(&first).await;
-    let second = cookie_in(&bench.send(&first, renew()).await).unwrap();
-    let third = cookie_in(&bench.send(&second, renew()).await).unwrap();
+    for grace in [Some(10 * SECOND), None] {
+        let bench = Bench::with(|options| options.lifecycle.renew_grace = grace);
+        let first = bench.begin(set(r#"{"a":1}"#)).await;
+        let logout = bench.resume(&first).await;
+        let second = cookie_in(&bench.send(&first, renew()).await).unwrap();
+        let third = cookie_in(&bench.send(&second, renew()).await).unwrap();
 
-    bench.commit(logout, end()).await;
+        bench.commit(logout, end()).await;
 
-    assert!(!matches!(bench.resume(&third).await, Visitor::Known(_)));
+        assert!(!matches!(bench.resume(&third).await, Visitor::Known(_)), "{grace:?}");
+    }
 }
 
 #[tokio::test]
@@ -135,7 +138,7 @@ async fn every_session_of_the_user_ends_and_nobody_elses() {
     let outcome = bench.send(&phone, end_all()).await;
 
     assert_eq!(outcome.event, Event::EndedAll);
-    assert_eq!((bench.stored(&phone).await, bench.stored(&laptop).await), (None, None));
+    assert_eq!((bench.stored(&phone).await, bench.lapse(&laptop).await), (None, Some(Lapse::Revoked)));
     assert_eq!(bench.see(&bobs).await.user(), Some("bob"));
 }
 
@@ -159,4 +162,18 @@ async fn nothing_else_applies_beside_an_end() {
     let outcome = bench.send(&cookie, Changes { end: end().end, ..changes }).await;
 
     assert_eq!((outcome.event, cookie_in(&outcome), bench.stored(&cookie).await), (Event::Ended, None, None));
+}
+
+#[tokio::test]
+async fn a_renewal_that_an_end_overtook_is_dropped_and_says_why() {
+    for grace in [Some(10 * SECOND), None] {
+        let bench = Bench::with(|options| options.lifecycle.renew_grace = grace);
+        let cookie = bench.begin(set(r#"{"a":1}"#)).await;
+        let slow = bench.resume(&cookie).await;
+        bench.send(&cookie, end()).await;
+
+        let outcome = bench.commit(slow, renew()).await;
+
+        assert_eq!((outcome.event, outcome.cookie), (Event::Dropped(Dropped::Gone), CookieOrder::Keep), "{grace:?}");
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::bench::*;
 use super::tap::Tap;
+use cloakroom::clock::Clock as _;
+use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::sessions::Options;
-use cloakroom::session::store::MemoryStore;
+use cloakroom::session::store::{MemoryStore, SessionStore as _};
 use cloakroom::session::{Changes, Event, Outcome, Visitor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +20,11 @@ enum Act {
     Touch,
     /// A login by a field of the data, where one is configured.
     Field,
+    /// The end of all of the user's sessions, by their own wish.
+    EndAll,
 }
 
-const ACTS: [Act; 6] = [Act::Change, Act::Renew, Act::Login, Act::End, Act::Touch, Act::Field];
+const ACTS: [Act; 7] = [Act::Change, Act::Renew, Act::Login, Act::End, Act::Touch, Act::Field, Act::EndAll];
 
 const SITES: [fn(&mut Options); 4] = [
     |_| {},
@@ -37,6 +41,7 @@ impl Act {
             Act::Renew => renew(),
             Act::Login => login("alice"),
             Act::End => end(),
+            Act::EndAll => end_all(),
             Act::Touch => nothing(),
             Act::Field => set(r#"{"userinfo":"bob"}"#),
         }
@@ -98,15 +103,13 @@ impl Proxy {
     }
 }
 
-/// One run: the site afterwards, the cookie that both requests came with, and what the two were told.
-async fn run(options: fn(&mut Options), [first, second]: [Act; 2], schedule: &mut Schedule) -> (Bench, String, [Outcome; 2]) {
-    let memory = Arc::new(MemoryStore::default());
-    let site = Bench::over(Arc::new(Tap::on(memory.clone(), false)), options);
-    let cookie = site.begin(set(r#"{"x":0}"#)).await;
-    site.clock.advance(2 * MINUTE);
-    let visitor = site.resume(&cookie).await;
-    let one = Proxy::start(&site, &memory, options, visitor.clone(), first.changes("one"));
-    let two = Proxy::start(&site, &memory, options, visitor, second.changes("two"));
+/// The site as a third proxy sees it, which has not looked before.
+fn afresh(site: &Bench, memory: &Arc<MemoryStore>, options: fn(&mut Options)) -> Bench {
+    site.beside(Arc::new(Tap::on(memory.clone(), false)), options)
+}
+
+/// Lets the two go on, one store call at a time, as the schedule says; what they were told.
+async fn play([one, two]: [Proxy; 2], schedule: &mut Schedule) -> [Outcome; 2] {
     loop {
         one.pause().await;
         two.pause().await;
@@ -124,8 +127,20 @@ async fn run(options: fn(&mut Options), [first, second]: [Act; 2], schedule: &mu
             tokio::task::yield_now().await;
         }
     }
-    let outcomes = [one.running.await.unwrap(), two.running.await.unwrap()];
-    (site, cookie, outcomes)
+    [one.running.await.unwrap(), two.running.await.unwrap()]
+}
+
+/// One run: the site afterwards, the cookie that both requests came with, and what the two were told.
+async fn run(options: fn(&mut Options), [first, second]: [Act; 2], schedule: &mut Schedule) -> (Bench, String, [Outcome; 2]) {
+    let memory = Arc::new(MemoryStore::default());
+    let site = Bench::over(Arc::new(Tap::on(memory.clone(), false)), options);
+    let cookie = site.begin(set(r#"{"x":0}"#)).await;
+    site.clock.advance(2 * MINUTE);
+    let visitor = site.resume(&cookie).await;
+    let one = Proxy::start(&site, &memory, options, visitor.clone(), first.changes("one"));
+    let two = Proxy::start(&site, &memory, options, visitor, second.changes("two"));
+    let outcomes = play([one, two], schedule).await;
+    (afresh(&site, &memory, options), cookie, outcomes)
 }
 
 #[tokio::test]
@@ -144,7 +159,7 @@ async fn no_order_of_two_operations_revives_a_session_or_loses_a_change() {
             }
         }
     }
-    assert!(runs.len() == 36 && runs["Renew Login"] > 20 && runs["Change Change"] > 4, "{runs:?}");
+    assert!(runs.len() == 49 && runs["Renew Login"] > 20 && runs["Change Change"] > 4, "{runs:?}");
 }
 
 async fn look(site: &Bench, cookie: &str, acts: [Act; 2], outcomes: &[Outcome; 2], label: &str) {
@@ -164,7 +179,7 @@ async fn look(site: &Bench, cookie: &str, acts: [Act; 2], outcomes: &[Outcome; 2
     }
     let last =
         cookies_of(Event::LoggedIn).next_back().or_else(|| cookies_of(Event::Renewed).next_back()).unwrap_or_else(|| cookie.to_owned());
-    if acts.contains(&Act::End) && !told(Event::LoggedIn) {
+    if acts.iter().any(|act| matches!(act, Act::End | Act::EndAll)) && !told(Event::LoggedIn) {
         return;
     }
     let Visitor::Known(session) = site.resume(&last).await else { panic!("the visitor is signed out: {label}") };
@@ -174,6 +189,70 @@ async fn look(site: &Bench, cookie: &str, acts: [Act; 2], outcomes: &[Outcome; 2
         let is_kept = data.contains(field) || told(Event::Ended);
         assert!(outcome.event != Event::Changed || is_kept, "an acknowledged change is there: {label}: {data}");
     }
+}
+
+#[tokio::test]
+async fn no_login_and_no_renewal_slips_through_an_end_of_all() {
+    for grace in [true, false] {
+        let options: fn(&mut Options) = if grace { |_| {} } else { |options| options.lifecycle.renew_grace = None };
+        let mut told = BTreeMap::new();
+        for act in [Act::Renew, Act::Login] {
+            let mut schedule = Schedule::default();
+            loop {
+                let memory = Arc::new(MemoryStore::default());
+                let site = Bench::over(Arc::new(Tap::on(memory.clone(), false)), options);
+                let (phone, laptop) = (site.begin(login("alice")).await, site.begin(login("alice")).await);
+                let (leaving, other) = (site.resume(&laptop).await, site.resume(&phone).await);
+                let one = Proxy::start(&site, &memory, options, leaving, end_all());
+                let two = Proxy::start(&site, &memory, options, other, act.changes("two"));
+
+                let outcomes = play([one, two], &mut schedule).await;
+
+                let site = afresh(&site, &memory, options);
+                let label = format!("{act:?} in order {:?}: {outcomes:?}", schedule.decisions);
+                assert_eq!(outcomes[0].event, Event::EndedAll, "{label}");
+                let epoch = memory.epoch("alice").await.unwrap();
+                for (_, record) in memory.list("alice", site.clock.now()).await.unwrap() {
+                    assert_eq!((record.epoch, act), (Some(epoch), Act::Login), "only who signed in after the end is in: {label}");
+                }
+                assert!(!is_in(&site, &phone).await && !is_in(&site, &laptop).await, "{label}");
+                *told.entry(format!("{act:?} {}", outcomes[1].event.as_str())).or_insert(0) += 1;
+                if !schedule.advance() {
+                    break;
+                }
+            }
+        }
+        assert!(told["Renew dropped-revoked"] > 0 && told["Login dropped-revoked"] > 0 && told["Login logged-in"] > 0, "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_logins_at_once_the_limit_leaves_as_many_as_it_says() {
+    let options: fn(&mut Options) = |options| options.max_per_user = Some(2);
+    let (mut schedule, mut runs) = (Schedule::default(), 0);
+    loop {
+        let memory = Arc::new(MemoryStore::default());
+        let site = Bench::over(Arc::new(Tap::on(memory.clone(), false)), options);
+        let before = [site.begin(login("alice")).await, site.begin(login("alice")).await];
+        site.clock.advance(MINUTE);
+        let proxies = [(); 2].map(|()| Proxy::start(&site, &memory, options, Visitor::Stranger, login("alice")));
+
+        let outcomes = play(proxies, &mut schedule).await;
+
+        let site = afresh(&site, &memory, options);
+        let label = format!("in order {:?}: {outcomes:?}", schedule.decisions);
+        for cookie in &before {
+            assert_eq!(site.lapse(cookie).await, Some(Lapse::Replaced), "{label}");
+        }
+        for outcome in &outcomes {
+            assert!(is_in(&site, &cookie_in(outcome).unwrap()).await, "{label}");
+        }
+        runs += 1;
+        if !schedule.advance() {
+            break;
+        }
+    }
+    assert!(runs > 100, "{runs}");
 }
 
 async fn is_in(site: &Bench, cookie: &str) -> bool {

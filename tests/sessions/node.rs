@@ -27,6 +27,8 @@ async fn written_by_node(bench: &Bench, expires_at: Option<Timestamp>) -> String
         handle: None,
         client: None,
         moved: None,
+        ended: None,
+        epoch: None,
     };
     bench.store.create(&SessionKey::of(&id, IdHash::Sha256), Arc::new(record)).await.unwrap();
     bench.store.calls();

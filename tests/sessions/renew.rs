@@ -90,7 +90,21 @@ async fn without_a_grace_the_old_id_is_dead_at_once() {
 
     let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
 
+    assert_eq!(bench.stored(&old).await, None, "nothing of it stays");
     assert!(!matches!(bench.resume(&old).await, Visitor::Known(_)));
+    assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn a_change_that_a_renewal_without_a_grace_overtook_is_dropped_and_says_why() {
+    let bench = Bench::with(|options| options.lifecycle.renew_grace = None);
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    let slow = bench.resume(&old).await;
+    let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
+
+    let outcome = bench.commit(slow, set(r#"{"a":2}"#)).await;
+
+    assert_eq!((outcome.event, outcome.cookie), (Event::Dropped(Dropped::Renewed), CookieOrder::Keep));
     assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
 }
 

@@ -2,9 +2,11 @@
 
 use async_trait::async_trait;
 use cloakroom::clock::Timestamp;
-use cloakroom::session::id::SessionKey;
-use cloakroom::session::record::Record;
-use cloakroom::session::store::{Applied, Found, MemoryStore, Operation, SessionStore, StoreError, Touch, Updated, Version};
+use cloakroom::session::id::{Handle, SessionKey};
+use cloakroom::session::record::{Epoch, Record};
+use cloakroom::session::store::{
+    Applied, Found, MemoryStore, Operation, SessionStore, Sighting, StoreError, Tombstone, Touch, Updated, Version, Whose,
+};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -144,12 +146,42 @@ impl SessionStore for Tap {
         self.pass(Operation::Remove, self.inner.remove(key)).await
     }
 
-    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError> {
-        self.pass(Operation::RemoveAll, self.inner.remove_all_of(user)).await
+    async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
+        let Whose::User(user) = whose else { return self.pass(Operation::Bury, self.inner.bury(whose, tombstone)).await };
+        // Like a real scan, which sees what is there when it begins and takes its time: what is inserted behind it, it misses.
+        let scanned = self.pass(Operation::List, self.inner.list(user, Timestamp(0))).await?;
+        self.pass(Operation::Bury, async {
+            for (key, _) in &scanned {
+                if let Found::Live(found, version) = self.inner.load(key, Timestamp(0)).await?
+                    && found.user.as_ref() == Some(user)
+                {
+                    let left = Record::clone(&found).tombstone(tombstone.why, tombstone.until);
+                    self.inner.update(key, &version, Arc::new(left), Timestamp(0)).await?;
+                }
+            }
+            Ok(scanned.len() as u64)
+        })
+        .await
     }
 
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
         self.pass(Operation::List, self.inner.list(user, now)).await
+    }
+
+    async fn page(&self, user: &str, after: Option<&Handle>, most: usize, now: Timestamp) -> Result<Vec<Arc<Record>>, StoreError> {
+        self.pass(Operation::List, self.inner.page(user, after, most, now)).await
+    }
+
+    async fn find(&self, handle: &Handle, now: Timestamp) -> Result<Vec<Sighting>, StoreError> {
+        self.pass(Operation::Find, self.inner.find(handle, now)).await
+    }
+
+    async fn epoch(&self, user: &str) -> Result<Epoch, StoreError> {
+        self.pass(Operation::Epoch, self.inner.epoch(user)).await
+    }
+
+    async fn raise_epoch(&self, user: &str, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
+        self.pass(Operation::RaiseEpoch, self.inner.raise_epoch(user, now, until)).await
     }
 
     fn describe(&self) -> String {

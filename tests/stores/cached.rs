@@ -4,15 +4,19 @@ use crate::records::{LATER, NOW, changed, created, key, loaded, of_user, record,
 use crate::tap::{Fault, Tap};
 use async_trait::async_trait;
 use cloakroom::clock::{ManualClock, Timestamp};
-use cloakroom::session::id::SessionKey;
-use cloakroom::session::record::{Record, WriteToken};
+use cloakroom::session::id::{Handle, SessionKey};
+use cloakroom::session::lifecycle::Lapse;
+use cloakroom::session::record::{Epoch, Record, WriteToken};
 use cloakroom::session::store::Operation::{Create, Load, Remove, Touch, Update};
 use cloakroom::session::store::cached::{CacheSettings, Change, News};
-use cloakroom::session::store::{CachedStore, Found, MemoryStore, SessionStore, StoreError, Touch as Use, Updated, Version};
+use cloakroom::session::store::{
+    CachedStore, Found, MemoryStore, SessionStore, Sighting, StoreError, Tombstone, Touch as Use, Updated, Version, Whose,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(2);
+const TOMBSTONE: Tombstone = Tombstone { why: Lapse::Revoked, until: LATER };
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// One proxy's cache, the tap between it and the store, and the store itself, in which others may write.
@@ -66,8 +70,18 @@ impl Scene {
     }
 }
 
+fn of(user: &str) -> Whose {
+    Whose::User(user.to_owned())
+}
+
 fn written(record: &Record) -> Change {
-    Change::Written { revision: Some(record.revision), mark: record.last_write.clone(), expires_at: record.expires_at, moved: false }
+    Change::Written {
+        revision: Some(record.revision),
+        mark: record.last_write.clone(),
+        expires_at: record.expires_at,
+        moved: record.moved.is_some(),
+        ended: record.ended.is_some(),
+    }
 }
 
 #[tokio::test]
@@ -166,7 +180,7 @@ async fn a_session_whose_record_was_made_a_dead_one_is_not_seen_here_again() {
     let scene = Scene::new();
     let (record, version) = created(scene.cached.as_ref(), "k", record()).await;
 
-    scene.cached.update(&key("k"), &version, Arc::new(record.dead(NOW)), NOW).await.unwrap();
+    scene.cached.update(&key("k"), &version, Arc::new(record.tombstone(Lapse::Revoked, LATER)), NOW).await.unwrap();
 
     assert_eq!(scene.revision("k").await, None);
 }
@@ -179,10 +193,25 @@ async fn the_end_of_all_of_a_user_is_seen_here_at_once_and_spares_the_others() {
     }
     scene.tap.calls();
 
-    scene.cached.remove_all_of("ada").await.unwrap();
+    scene.cached.bury(&of("ada"), &TOMBSTONE).await.unwrap();
 
     assert_eq!([scene.revision("a").await, scene.revision("b").await], [None, Some(1)]);
-    assert!(scene.cached.at_hand(&key("b"), NOW).is_some());
+    assert_eq!(scene.tap.calls().iter().filter(|call| **call == Load).count(), 1);
+}
+
+#[tokio::test]
+async fn the_end_of_all_that_are_old_or_of_everybody_is_seen_here_at_once() {
+    let scene = Scene::new();
+    let began = |moment| Record { created_at: Some(moment), ..record() };
+    for (name, moment) in [("old", NOW.minus(MILLISECOND)), ("new", NOW)] {
+        created(scene.cached.as_ref(), name, began(moment)).await;
+    }
+
+    scene.cached.bury(&Whose::Older(NOW), &TOMBSTONE).await.unwrap();
+    let after_the_old = [scene.revision("old").await, scene.revision("new").await];
+    scene.cached.bury(&Whose::Everybody, &TOMBSTONE).await.unwrap();
+
+    assert_eq!((after_the_old, scene.revision("new").await), ([None, Some(1)], None));
 }
 
 /// What may happen to a record while a read of it is under way.
@@ -215,7 +244,7 @@ async fn a_read_that_began_before_a_write_or_an_end_does_not_put_the_old_record_
                 let (record, version) = loaded(scene.store.as_ref(), "k").await;
                 cached.update(&key("k"), &version, Arc::new(changed(&record, "a", "1")), NOW).await.unwrap();
             }
-            Meanwhile::AllOfUserRemoved => drop(cached.remove_all_of("ada").await.unwrap()),
+            Meanwhile::AllOfUserRemoved => drop(cached.bury(&of("ada"), &TOMBSTONE).await.unwrap()),
             Meanwhile::ToldRemoved => cached.shelf().changed(&key("k"), &Change::Removed),
             Meanwhile::Cleared => cached.shelf().clear(),
         }
@@ -416,7 +445,8 @@ async fn the_streams_echo_of_our_own_writes_costs_no_read() {
     scene.tap.calls();
 
     scene.cached.shelf().changed(&key("k"), &written(&second));
-    let late = Change::Written { revision: Some(1), mark: Some(WriteToken("another's".to_owned())), expires_at: None, moved: false };
+    let late =
+        Change::Written { revision: Some(1), mark: Some(WriteToken("another's".to_owned())), expires_at: None, moved: false, ended: false };
     scene.cached.shelf().changed(&key("k"), &late);
 
     assert_eq!((scene.revision("k").await, scene.tap.calls()), (Some(2), vec![]));
@@ -427,7 +457,7 @@ async fn a_write_of_a_stranger_who_raises_no_revision_is_seen_at_once() {
     let scene = Scene::new();
     created(scene.cached.as_ref(), "k", record()).await;
 
-    scene.cached.shelf().changed(&key("k"), &Change::Written { revision: None, mark: None, expires_at: None, moved: false });
+    scene.cached.shelf().changed(&key("k"), &Change::Written { revision: None, mark: None, expires_at: None, moved: false, ended: false });
 
     assert!(scene.cached.at_hand(&key("k"), NOW).is_none());
 }
@@ -469,9 +499,9 @@ async fn ends_are_passed_on_with_the_handle_wherever_they_happen() {
 
     scene.cached.remove(&key("here")).await.unwrap();
     scene.cached.shelf().changed(&key("elsewhere"), &Change::Removed);
-    let dead = record().dead(NOW);
+    let dead = record().tombstone(Lapse::Revoked, LATER);
     scene.cached.shelf().changed(&key("dead"), &written(&dead));
-    scene.cached.remove_all_of("ada").await.unwrap();
+    scene.cached.bury(&of("ada"), &TOMBSTONE).await.unwrap();
     scene.cached.shelf().clear();
 
     assert_eq!([news.try_recv(), news.try_recv(), news.try_recv()], ["here", "elsewhere", "dead"].map(ended).map(Ok));
@@ -532,12 +562,28 @@ impl SessionStore for SlowAnswer {
         Ok(true)
     }
 
-    async fn remove_all_of(&self, _: &str) -> Result<u64, StoreError> {
+    async fn bury(&self, _: &Whose, _: &Tombstone) -> Result<u64, StoreError> {
         Ok(0)
     }
 
     async fn list(&self, _: &str, _: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn page(&self, _: &str, _: Option<&Handle>, _: usize, _: Timestamp) -> Result<Vec<Arc<Record>>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn find(&self, _: &Handle, _: Timestamp) -> Result<Vec<Sighting>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn epoch(&self, _: &str) -> Result<Epoch, StoreError> {
+        Ok(Epoch::default())
+    }
+
+    async fn raise_epoch(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn describe(&self) -> String {

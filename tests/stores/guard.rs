@@ -70,7 +70,7 @@ async fn what_is_refused_is_no_operation_whatever_it_was() {
 
     assert!(refused(store.create(&k, Arc::new(record())).await.unwrap_err(), Operation::Create));
     assert!(refused(store.remove(&k).await.unwrap_err(), Operation::Remove));
-    assert!(refused(store.remove_all_of("ada").await.unwrap_err(), Operation::RemoveAll));
+    assert!(refused(store.epoch("ada").await.unwrap_err(), Operation::Epoch));
     assert!(refused(store.list("ada", NOW).await.unwrap_err(), Operation::List));
     scene.tap.set_down(false);
     scene.clock.advance(SECOND);

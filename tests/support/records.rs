@@ -2,7 +2,7 @@
 
 use cloakroom::clock::Timestamp;
 use cloakroom::session::id::{Handle, SessionKey};
-use cloakroom::session::record::{Client, Data, Field, Record, StoredCookie, WriteToken};
+use cloakroom::session::record::{Client, Data, Epoch, Field, Record, StoredCookie, WriteToken};
 use cloakroom::session::store::{Found, SessionStore, Touch, Version};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub fn record() -> Record {
         handle: Some(Handle::stored("ffeeddccbbaa99887766554433221100".to_owned())),
         client: Some(Client { agent: "Mozilla/5.0 (\"odd\")".to_owned(), address: "2001:db8::1".to_owned() }),
         moved: None,
+        ended: None,
+        epoch: Some(Epoch(1_700_000_000_000)),
     }
 }
 
@@ -50,6 +52,8 @@ pub fn bare() -> Record {
         handle: None,
         client: None,
         moved: None,
+        ended: None,
+        epoch: None,
     }
 }
 

@@ -1,8 +1,10 @@
 //! What every store promises: one function for each promise, run over each store by `tests/stores.rs`.
 
 use crate::records::{LATER, NOW, bare, changed, created, key, loaded, of_user, record, touch};
-use cloakroom::session::record::{Client, Data, Moved, Record};
-use cloakroom::session::store::{Found, SessionStore, StoreError, Touch, Updated, Version};
+use cloakroom::session::id::Handle;
+use cloakroom::session::lifecycle::Lapse;
+use cloakroom::session::record::{Client, Data, Epoch, Moved, Record, WriteToken};
+use cloakroom::session::store::{Found, SessionStore, StoreError, Tombstone, Touch, Updated, Version, Whose};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,19 +169,126 @@ pub async fn remove_is_final_and_idempotent(store: &dyn SessionStore) {
     assert_eq!(store.list("ada", NOW).await.unwrap(), vec![]);
 }
 
-pub async fn remove_all_of_removes_only_that_users(store: &dyn SessionStore) {
+const TOMBSTONE: Tombstone = Tombstone { why: Lapse::Revoked, until: LATER };
+
+async fn why_it_ended(store: &dyn SessionStore, name: &str) -> Option<Lapse> {
+    match store.load(&key(name), NOW).await.unwrap() {
+        Found::Expired(left) => {
+            assert!(left.data.is_empty() && left.user.is_none() && left.handle.is_none() && left.client.is_none(), "{left:?}");
+            left.ended
+        }
+        other => panic!("{name} has no tombstone: {other:?}"),
+    }
+}
+
+pub async fn bury_ends_only_that_users(store: &dyn SessionStore) {
     for (name, user) in [("a1", "ada"), ("a2", "ada"), ("b", "bob"), ("c", "Ada")] {
         created(store, name, of_user(user)).await;
     }
     created(store, "anonymous", Record { user: None, ..record() }).await;
 
-    let removed = [store.remove_all_of("ada").await.unwrap(), store.remove_all_of("ada").await.unwrap()];
+    let of_ada = Whose::User("ada".to_owned());
+    let buried = [store.bury(&of_ada, &TOMBSTONE).await.unwrap(), store.bury(&of_ada, &TOMBSTONE).await.unwrap()];
 
-    assert_eq!(removed, [2, 0]);
-    assert!(is_absent(store, "a1").await && is_absent(store, "a2").await);
+    assert_eq!(buried, [2, 0]);
+    for name in ["a1", "a2"] {
+        assert_eq!(why_it_ended(store, name).await, Some(Lapse::Revoked));
+    }
     for other in ["b", "c", "anonymous"] {
         loaded(store, other).await;
     }
+}
+
+pub async fn bury_ends_those_that_began_before_or_nobody_knows_when(store: &dyn SessionStore) {
+    let moment = NOW.minus(Duration::from_secs(60));
+    let just_before = moment.minus(Duration::from_millis(1));
+    for (name, created_at) in [("older", Some(just_before)), ("as old", Some(moment)), ("younger", Some(NOW)), ("unknown", None)] {
+        created(store, name, Record { created_at, ..record() }).await;
+    }
+
+    let older =
+        [store.bury(&Whose::Older(moment), &TOMBSTONE).await.unwrap(), store.bury(&Whose::Older(moment), &TOMBSTONE).await.unwrap()];
+    for spared in ["as old", "younger"] {
+        loaded(store, spared).await;
+    }
+    let all = [store.bury(&Whose::Everybody, &TOMBSTONE).await.unwrap(), store.bury(&Whose::Everybody, &TOMBSTONE).await.unwrap()];
+
+    assert_eq!((older, all), ([2, 0], [2, 0]));
+    for name in ["older", "as old", "younger", "unknown"] {
+        assert_eq!(why_it_ended(store, name).await, Some(Lapse::Revoked));
+    }
+}
+
+pub async fn a_tombstone_is_never_live_and_tells_why(store: &dyn SessionStore) {
+    let (first, version) = created(store, "one", record()).await;
+    let (_, of_many) = created(store, "many", of_user("bob")).await;
+
+    assert_eq!(update(store, "one", &version, first.clone().tombstone(Lapse::Replaced, LATER)).await, Updated::Done);
+    store.bury(&Whose::User("bob".to_owned()), &TOMBSTONE).await.unwrap();
+
+    assert_eq!((why_it_ended(store, "one").await, why_it_ended(store, "many").await), (Some(Lapse::Replaced), Some(Lapse::Revoked)));
+    for (name, version) in [("one", &version), ("many", &of_many)] {
+        let touched = store.touch(&key(name), version, &touch(Some(LATER.plus(Duration::from_secs(9)))), NOW).await.unwrap();
+        assert_eq!((update(store, name, version, changed(&first, "x", "1")).await, touched), (Updated::Gone, Updated::Gone), "{name}");
+        let mark = Some(WriteToken("another".to_owned()));
+        let inserted = store.create(&key(name), Arc::new(Record { last_write: mark, ..first.clone() })).await;
+        assert!(matches!(inserted, Err(StoreError::Taken)), "{name}: {inserted:?}");
+    }
+    for user in ["ada", "bob"] {
+        assert_eq!((store.list(user, NOW).await.unwrap(), store.page(user, None, 9, NOW).await.unwrap()), (vec![], vec![]));
+    }
+    assert!(store.find(&first.handle.unwrap(), NOW).await.unwrap().is_empty());
+}
+
+pub async fn a_page_goes_on_where_the_last_one_ended(store: &dyn SessionStore) {
+    for number in 0..5 {
+        let handle = Some(Handle::stored(format!("handle {}", (number * 3) % 5)));
+        created(store, &number.to_string(), Record { handle, ..record() }).await;
+    }
+    created(store, "bob's", of_user("bob")).await;
+    created(store, "nameless", Record { handle: None, ..record() }).await;
+    store.create(&key("dead"), Arc::new(Record { expires_at: Some(NOW), ..record() })).await.unwrap();
+
+    let mut pages = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.page("ada", after.as_ref(), 2, NOW).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.handle);
+        pages.push(page.iter().map(|record| record.handle.as_ref().unwrap().as_str().to_owned()).collect::<Vec<_>>());
+    }
+
+    assert_eq!(pages, [vec!["handle 0", "handle 1"], vec!["handle 2", "handle 3"], vec!["handle 4"]]);
+}
+
+pub async fn find_is_by_handle_and_live(store: &dyn SessionStore) {
+    let named = |handle: &str| Record { handle: Some(Handle::stored(handle.to_owned())), ..record() };
+    for (name, handle) in [("old", "h"), ("new", "h"), ("other", "H")] {
+        created(store, name, named(handle)).await;
+    }
+    store.create(&key("dead"), Arc::new(Record { expires_at: Some(NOW), ..named("h") })).await.unwrap();
+
+    let mut found = store.find(&Handle::stored("h".to_owned()), NOW).await.unwrap();
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+
+    let sighted: Vec<_> = found.iter().map(|sighting| (sighting.key.as_str(), Record::clone(&sighting.record))).collect();
+    assert_eq!(sighted, [("new", named("h")), ("old", named("h"))]);
+    assert_eq!(update(store, "new", &found[0].version, changed(&named("h"), "x", "1")).await, Updated::Done, "the version is the one seen");
+    assert!(store.find(&Handle::stored(String::new()), NOW).await.unwrap().is_empty());
+}
+
+pub async fn an_epoch_only_grows(store: &dyn SessionStore) {
+    let first = store.epoch("ada").await.unwrap();
+
+    let mut epochs = vec![first];
+    // The clock of another proxy may be behind.
+    for now in [NOW, NOW, NOW.minus(Duration::from_secs(3600)), LATER] {
+        store.raise_epoch("ada", now, LATER.plus(Duration::from_secs(60))).await.unwrap();
+        epochs.push(store.epoch("ada").await.unwrap());
+    }
+
+    assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
+    assert_eq!((first, store.epoch("bob").await.unwrap()), (Epoch(0), Epoch(0)));
 }
 
 pub async fn list_is_by_user_and_live(store: &dyn SessionStore) {

@@ -26,7 +26,7 @@ pub struct Words {
     pub try_again: &'static str,
     /// What one does on the login page; also the word on links that lead there.
     pub sign_in: &'static str,
-    pub log_out: &'static str,
+    pub sign_out: &'static str,
     /// On the way to the login as another user.
     pub sign_in_as_another: &'static str,
     pub signed_in_as: fn(user: &str) -> String,

@@ -9,7 +9,7 @@ pub const WORDS: Words = Words {
     kept_by: "会话由 Cloakroom 保管",
     try_again: "重试",
     sign_in: "登录",
-    log_out: "退出登录",
+    sign_out: "退出登录",
     sign_in_as_another: "换个账号登录",
     signed_in_as: |user| format!("您当前以 {user} 的身份登录。"),
     length,

@@ -4,10 +4,10 @@
 //! never ends keep the next one out. How many may ask at the same time is not decided here but by the store (its permits).
 
 use super::health::BreakerHealth;
-use super::{Applied, Found, Operation, SessionStore, StoreError, StoreHealth, Touch, Updated, Version};
+use super::{Applied, Found, Operation, SessionStore, Sighting, StoreError, StoreHealth, Tombstone, Touch, Updated, Version, Whose};
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::session::id::SessionKey;
-use crate::session::record::Record;
+use crate::session::id::{Handle, SessionKey};
+use crate::session::record::{Epoch, Record};
 use crate::telemetry::chain;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,12 +136,28 @@ impl SessionStore for GuardedStore {
         self.pass(Operation::Remove, self.inner.remove(key)).await
     }
 
-    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError> {
-        self.pass(Operation::RemoveAll, self.inner.remove_all_of(user)).await
+    async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
+        self.pass(Operation::Bury, self.inner.bury(whose, tombstone)).await
     }
 
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
         self.pass(Operation::List, self.inner.list(user, now)).await
+    }
+
+    async fn page(&self, user: &str, after: Option<&Handle>, most: usize, now: Timestamp) -> Result<Vec<Arc<Record>>, StoreError> {
+        self.pass(Operation::List, self.inner.page(user, after, most, now)).await
+    }
+
+    async fn find(&self, handle: &Handle, now: Timestamp) -> Result<Vec<Sighting>, StoreError> {
+        self.pass(Operation::Find, self.inner.find(handle, now)).await
+    }
+
+    async fn epoch(&self, user: &str) -> Result<Epoch, StoreError> {
+        self.pass(Operation::Epoch, self.inner.epoch(user)).await
+    }
+
+    async fn raise_epoch(&self, user: &str, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
+        self.pass(Operation::RaiseEpoch, self.inner.raise_epoch(user, now, until)).await
     }
 
     fn describe(&self) -> String {

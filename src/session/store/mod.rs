@@ -1,7 +1,8 @@
 //! The store's promise. One contract suite (`tests/stores.rs`) runs over every implementation.
 
-use super::id::SessionKey;
-use super::record::{Client, Record};
+use super::id::{Handle, SessionKey};
+use super::lifecycle::Lapse;
+use super::record::{Client, Epoch, Record};
 use crate::clock::Timestamp;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use mongo::MongoStore;
 /// - `load` never returns an expired record as live.
 /// - `update` and `touch` change only what exists, is not expired and is the version seen: else [`Updated::Stale`] or [`Updated::Gone`].
 /// - `remove` is final and idempotent.
+/// - A record that says why it ended is never live: `load` gives it as [`Found::Expired`], everything else passes it by.
 /// - *Unavailable* is never reported as *absent*.
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
@@ -46,11 +48,23 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Removes the record for good; whether there was one.
     async fn remove(&self, key: &SessionKey) -> Result<bool, StoreError>;
 
-    /// Removes every record of a user, by index; how many there were.
-    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError>;
+    /// Swaps many records for tombstones, those of a user by index; how many there were.
+    async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError>;
 
     /// The live records of a user, by index.
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError>;
+
+    /// At most `most` of them in the order of their handles, from the first one after `after` on, by index.
+    async fn page(&self, user: &str, after: Option<&Handle>, most: usize, now: Timestamp) -> Result<Vec<Arc<Record>>, StoreError>;
+
+    /// The live records of a handle, by index: one, or more while a renewal is under way.
+    async fn find(&self, handle: &Handle, now: Timestamp) -> Result<Vec<Sighting>, StoreError>;
+
+    /// The user's epoch; zero if it was never raised, or so long ago that it is forgotten.
+    async fn epoch(&self, user: &str) -> Result<Epoch, StoreError>;
+
+    /// Raises the user's epoch above every earlier one. It may be forgotten from `until` on.
+    async fn raise_epoch(&self, user: &str, now: Timestamp, until: Timestamp) -> Result<(), StoreError>;
 
     /// What the start-up line says of this store: kind and place, never a password.
     fn describe(&self) -> String;
@@ -80,6 +94,32 @@ pub enum Found {
     Expired(Arc<Record>),
     /// Nothing.
     Absent,
+}
+
+/// A live record: its key, and the version to name when changing it.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    pub key: SessionKey,
+    pub record: Arc<Record>,
+    pub version: Version,
+}
+
+/// Which records end together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A user's.
+    User(String),
+    /// Those that began before the moment, or nobody knows when.
+    Older(Timestamp),
+    Everybody,
+}
+
+/// What is left of a session that somebody else ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    pub why: Lapse,
+    /// From when on it may be taken away.
+    pub until: Timestamp,
 }
 
 /// The version of a record that a reader saw; opaque outside the stores.
@@ -121,8 +161,18 @@ pub enum Operation {
     Update,
     Touch,
     Remove,
-    RemoveAll,
+    Bury,
     List,
+    Find,
+    Epoch,
+    RaiseEpoch,
+}
+
+impl Operation {
+    /// Whether it changes nothing.
+    pub fn is_read(self) -> bool {
+        matches!(self, Operation::Load | Operation::List | Operation::Find | Operation::Epoch)
+    }
 }
 
 /// Whether a failed write may have happened all the same.

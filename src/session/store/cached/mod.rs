@@ -10,10 +10,10 @@ mod stream;
 mod ticket;
 mod weight;
 
-use super::{Applied, Found, SessionStore, StoreError, StoreHealth, Touch, Updated, Version};
+use super::{Applied, Found, SessionStore, Sighting, StoreError, StoreHealth, Tombstone, Touch, Updated, Version, Whose};
 use crate::clock::{Clock, Timestamp};
-use crate::session::id::SessionKey;
-use crate::session::record::Record;
+use crate::session::id::{Handle, SessionKey};
+use crate::session::record::{Epoch, Record};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,13 +98,29 @@ impl SessionStore for CachedStore {
         Ok(removed)
     }
 
-    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError> {
-        let _purging = self.shelf.purging(user);
-        self.inner.remove_all_of(user).await
+    async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
+        let _burying = self.shelf.burying(whose);
+        self.inner.bury(whose, tombstone).await
     }
 
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
         self.inner.list(user, now).await
+    }
+
+    async fn page(&self, user: &str, after: Option<&Handle>, most: usize, now: Timestamp) -> Result<Vec<Arc<Record>>, StoreError> {
+        self.inner.page(user, after, most, now).await
+    }
+
+    async fn find(&self, handle: &Handle, now: Timestamp) -> Result<Vec<Sighting>, StoreError> {
+        self.inner.find(handle, now).await
+    }
+
+    async fn epoch(&self, user: &str) -> Result<Epoch, StoreError> {
+        self.inner.epoch(user).await
+    }
+
+    async fn raise_epoch(&self, user: &str, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
+        self.inner.raise_epoch(user, now, until).await
     }
 
     fn describe(&self) -> String {

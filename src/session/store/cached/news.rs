@@ -16,6 +16,8 @@ pub enum Change {
         expires_at: Option<Timestamp>,
         /// It became a pointer to the session's new record.
         moved: bool,
+        /// It became a tombstone.
+        ended: bool,
     },
     /// Only a use was noted.
     Touched { expires_at: Option<Timestamp>, updated_at: Option<Timestamp> },
@@ -26,7 +28,7 @@ impl Change {
     pub(super) fn is_end(&self, now: Timestamp) -> bool {
         match self {
             Change::Removed => true,
-            Change::Written { expires_at, moved, .. } => !moved && expires_at.is_some_and(|at| at <= now),
+            Change::Written { expires_at, moved, ended, .. } => *ended || !moved && expires_at.is_some_and(|at| at <= now),
             Change::Touched { .. } => false,
         }
     }

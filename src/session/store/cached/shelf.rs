@@ -4,11 +4,11 @@
 //! if the counter still stands; every write, end and told change moves it. Asking takes no part in this: a hit is a look into a map.
 
 use super::super::health::CacheHealth;
-use super::super::{Found, Version};
+use super::super::{Found, Version, Whose};
 use super::CacheSettings;
 use super::news::{Change, News};
 use super::stream::Stream;
-use super::ticket::{Purging, Reading, Ticket, Writing};
+use super::ticket::{Burying, Reading, Ticket, Writing};
 use super::weight::Scale;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::session::data::Data;
@@ -127,9 +127,9 @@ impl Shelf {
         Writing { ticket: self.ticket(key), is_settled: false }
     }
 
-    /// All of a user's records are to go.
-    pub fn purging<'a>(&'a self, user: &'a str) -> Purging<'a> {
-        Purging { shelf: self, user }
+    /// Many records are to go.
+    pub fn burying<'a>(&'a self, whose: &'a Whose) -> Burying<'a> {
+        Burying { shelf: self, whose }
     }
 
     fn ticket<'a>(&'a self, key: &'a SessionKey) -> Ticket<'a> {
@@ -151,10 +151,14 @@ impl Shelf {
         }
     }
 
-    /// Every record of the user goes.
-    pub(super) fn forget_user(&self, user: &str) {
+    /// What is cached of these goes.
+    pub(super) fn forget(&self, whose: &Whose) {
         self.move_on();
-        self.live.retain(|_, entry| entry.record.user.as_deref() != Some(user));
+        match whose {
+            Whose::User(user) => self.live.retain(|_, entry| entry.record.user.as_ref() != Some(user)),
+            Whose::Older(moment) => self.live.retain(|_, entry| entry.record.created_at.is_some_and(|began| began >= *moment)),
+            Whose::Everybody => self.live.clear(),
+        }
     }
 
     /// Everything goes: changes may have been missed.

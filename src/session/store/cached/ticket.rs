@@ -1,6 +1,6 @@
 //! Operations under way: what each may do to the shelf when it ends.
 
-use super::super::{Found, Touch, Version};
+use super::super::{Found, Touch, Version, Whose};
 use super::news::News;
 use super::shelf::Shelf;
 use crate::clock::{Moment, Timestamp};
@@ -102,15 +102,18 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// All of a user's sessions are being removed. However that ends, what is cached of them goes.
-pub struct Purging<'a> {
+/// Many sessions are being ended. However that goes, what is cached of them goes.
+pub struct Burying<'a> {
     pub(super) shelf: &'a Shelf,
-    pub(super) user: &'a str,
+    pub(super) whose: &'a Whose,
 }
 
-impl Drop for Purging<'_> {
+impl Drop for Burying<'_> {
     fn drop(&mut self) {
-        self.shelf.forget_user(self.user);
-        self.shelf.tell(News::UserEnded { user: self.user.to_owned() });
+        self.shelf.forget(self.whose);
+        self.shelf.tell(match self.whose {
+            Whose::User(user) => News::UserEnded { user: user.clone() },
+            Whose::Older(_) | Whose::Everybody => News::Gap,
+        });
     }
 }

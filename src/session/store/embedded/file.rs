@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 const APPLICATION_ID: i32 = 0x436c_6b72;
 
 /// The layout that this version writes. A newer file is refused, an older one is migrated here.
-const LAYOUT: i32 = 1;
+const LAYOUT: i32 = 2;
 
 /// Older versions may corrupt a file when two connections checkpoint at once (fixed in 3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-const TABLES: &str = "
+const FIRST_LAYOUT: &str = "
     CREATE TABLE sessions (
         key TEXT PRIMARY KEY, session TEXT NOT NULL, expires INTEGER, created_at INTEGER, updated_at INTEGER, user_id TEXT,
         login_at INTEGER, handle TEXT, revision INTEGER NOT NULL, last_write TEXT, agent TEXT, address TEXT, max_age INTEGER,
@@ -25,6 +25,14 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sessions_by_user ON sessions (user_id, expires) WHERE user_id IS NOT NULL;
     CREATE INDEX sessions_by_expiry ON sessions (expires) WHERE expires IS NOT NULL;";
+
+const SECOND_LAYOUT: &str = "
+    ALTER TABLE sessions ADD COLUMN ended TEXT;
+    ALTER TABLE sessions ADD COLUMN epoch INTEGER;
+    DROP INDEX sessions_by_user;
+    CREATE INDEX sessions_by_user ON sessions (user_id, handle) WHERE user_id IS NOT NULL;
+    CREATE INDEX sessions_by_handle ON sessions (handle) WHERE handle IS NOT NULL;
+    CREATE TABLE epochs (user_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 
 /// Why the file cannot be used. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -135,11 +143,12 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -4096)?;
     let layout: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if layout == 0 {
-        connection
-            .execute_batch(&format!("BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT;"))?;
-    }
-    Ok(())
+    let steps = match layout {
+        0 => format!("{FIRST_LAYOUT} {SECOND_LAYOUT}"),
+        1 => SECOND_LAYOUT.to_owned(),
+        _ => return Ok(()),
+    };
+    connection.execute_batch(&format!("BEGIN; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT;"))
 }
 
 fn no_log() -> rusqlite::Error {

@@ -8,10 +8,10 @@ mod readers;
 mod rows;
 mod writer;
 
-use super::{Applied, Found, Operation, SessionStore, StoreError, Touch, Updated, Version};
+use super::{Applied, Found, Operation, SessionStore, Sighting, StoreError, Tombstone, Touch, Updated, Version, Whose};
 use crate::clock::Timestamp;
-use crate::session::id::SessionKey;
-use crate::session::record::Record;
+use crate::session::id::{Handle, SessionKey};
+use crate::session::record::{Epoch, Record};
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};
@@ -87,6 +87,15 @@ impl EmbeddedStore {
     }
 }
 
+fn version(record: &Record) -> Version {
+    Version { revision: Some(record.revision), session: None }
+}
+
+/// Those that can be read: what cannot is kept for a human to look at.
+fn readable(rows: Vec<(SessionKey, rows::Stored)>) -> impl Iterator<Item = (SessionKey, Arc<Record>)> {
+    rows.into_iter().filter_map(|(key, row)| Some((key, Arc::new(row.into_record().ok()?))))
+}
+
 fn has_code(error: &rusqlite::Error, code: ErrorCode) -> bool {
     error.sqlite_error_code() == Some(code)
 }
@@ -106,8 +115,7 @@ impl SessionStore for EmbeddedStore {
         let key = key.clone();
         let Some(row) = self.read(Operation::Load, move |db| rows::find(db, &key)).await? else { return Ok(Found::Absent) };
         let record = Arc::new(row.into_record().map_err(|reason| StoreError::Unreadable { reason })?);
-        let version = Version { revision: Some(record.revision), session: None };
-        Ok(if record.is_live(now) { Found::Live(record, version) } else { Found::Expired(record) })
+        Ok(if record.is_live(now) { Found::Live(record.clone(), version(&record)) } else { Found::Expired(record) })
     }
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
@@ -125,16 +133,37 @@ impl SessionStore for EmbeddedStore {
         self.write(Operation::Remove, move |db| rows::remove(db, &key)).await
     }
 
-    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError> {
-        let user = user.to_owned();
-        self.write(Operation::RemoveAll, move |db| rows::remove_all_of(db, &user)).await
+    async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
+        let (whose, tombstone) = (whose.clone(), *tombstone);
+        self.write(Operation::Bury, move |db| rows::bury(db, &whose, &tombstone)).await
     }
 
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
         let user = user.to_owned();
-        let rows = self.read(Operation::List, move |db| rows::list(db, &user, now)).await?;
-        let readable = rows.into_iter().filter_map(|(key, row)| Some((key, Arc::new(row.into_record().ok()?))));
-        Ok(readable.collect())
+        let found = self.read(Operation::List, move |db| rows::list(db, &user, now)).await?;
+        Ok(readable(found).collect())
+    }
+
+    async fn page(&self, user: &str, after: Option<&Handle>, most: usize, now: Timestamp) -> Result<Vec<Arc<Record>>, StoreError> {
+        let (user, after) = (user.to_owned(), after.map(|handle| handle.as_str().to_owned()).unwrap_or_default());
+        let found = self.read(Operation::List, move |db| rows::page(db, &user, &after, most, now)).await?;
+        Ok(readable(found).map(|(_, record)| record).collect())
+    }
+
+    async fn find(&self, handle: &Handle, now: Timestamp) -> Result<Vec<Sighting>, StoreError> {
+        let handle = handle.clone();
+        let found = self.read(Operation::Find, move |db| rows::with_handle(db, &handle, now)).await?;
+        Ok(readable(found).map(|(key, record)| Sighting { key, version: version(&record), record }).collect())
+    }
+
+    async fn epoch(&self, user: &str) -> Result<Epoch, StoreError> {
+        let user = user.to_owned();
+        self.read(Operation::Epoch, move |db| rows::epoch(db, &user)).await
+    }
+
+    async fn raise_epoch(&self, user: &str, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
+        let user = user.to_owned();
+        self.write(Operation::RaiseEpoch, move |db| rows::raise_epoch(db, &user, now, until)).await
     }
 
     fn describe(&self) -> String {

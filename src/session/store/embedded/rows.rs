@@ -1,13 +1,23 @@
 //! Records as rows: the SQL of the embedded store.
 
-use super::super::{Touch, Updated, Version, json};
+use super::super::{Tombstone, Touch, Updated, Version, Whose, json};
 use crate::clock::Timestamp;
 use crate::session::id::{Handle, SessionKey};
-use crate::session::record::{Client, Moved, Record, WriteToken};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use crate::session::lifecycle::Lapse;
+use crate::session::record::{Client, Epoch, Moved, Record, WriteToken};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use std::time::Duration;
 
-const COLUMNS: &str = "session, expires, created_at, updated_at, user_id, login_at, handle, revision, last_write, agent, address, max_age, moved_to, moved_at";
+const COLUMNS: &str = "session, expires, created_at, updated_at, user_id, login_at, handle, revision, last_write, agent, address, max_age, moved_to, moved_at, ended,
+    epoch";
+
+/// What the indexes can answer.
+const BY_USER: &str = "user_id = :user";
+const BY_PAGE: &str = "user_id = :user AND handle > :after";
+const BY_HANDLE: &str = "handle = :handle";
+
+/// Alive at the moment that is bound as `:now`.
+const LIVE: &str = "ended IS NULL AND (expires IS NULL OR expires > :now)";
 
 /// A record as read, its text not yet understood.
 pub struct Stored {
@@ -47,6 +57,8 @@ impl Stored {
             client,
             max_age: row.get::<_, Option<i64>>(first + 11)?.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())),
             moved,
+            ended: text(14)?.map(|word| Lapse::stored(&word)),
+            epoch: row.get::<_, Option<i64>>(first + 15)?.map(|epoch| Epoch(epoch.max(0).unsigned_abs())),
         };
         Ok(Stored { session: row.get(first)?, rest })
     }
@@ -54,7 +66,9 @@ impl Stored {
 
 /// Refuses a taken key by the primary key's constraint.
 pub fn insert(db: &Connection, key: &SessionKey, record: &Record) -> rusqlite::Result<()> {
-    let sql = format!("INSERT INTO sessions (key, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)");
+    let sql = format!(
+        "INSERT INTO sessions (key, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    );
     execute_with(db, &sql, key, record, None).map(drop)
 }
 
@@ -66,15 +80,16 @@ pub fn find(db: &Connection, key: &SessionKey) -> rusqlite::Result<Option<Stored
 pub fn update(db: &Connection, key: &SessionKey, seen: &Version, record: &Record, now: Timestamp) -> rusqlite::Result<Updated> {
     const SQL: &str =
         "UPDATE sessions SET session = ?2, expires = ?3, created_at = ?4, updated_at = ?5, user_id = ?6, login_at = ?7, handle = ?8,
-        revision = ?9, last_write = ?10, agent = ?11, address = ?12, max_age = ?13, moved_to = ?14, moved_at = ?15
-        WHERE key = ?1 AND revision = ?16 AND (expires IS NULL OR expires > ?17)";
+        revision = ?9, last_write = ?10, agent = ?11, address = ?12, max_age = ?13, moved_to = ?14, moved_at = ?15,
+        ended = ?16, epoch = ?17 WHERE key = ?1 AND revision = ?18 AND ended IS NULL AND (expires IS NULL OR expires > ?19)";
     let changed = execute_with(db, SQL, key, record, Some((seen, now)))?;
     if changed > 0 { Ok(Updated::Done) } else { stale_or_gone(db, key, now) }
 }
 
 pub fn touch(db: &Connection, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> rusqlite::Result<Updated> {
     const SQL: &str = "UPDATE sessions SET expires = max(expires, coalesce(?2, expires)), updated_at = ?3, agent = coalesce(?4, agent),
-        address = coalesce(?5, address) WHERE key = ?1 AND revision = ?6 AND moved_to IS NULL AND (expires IS NULL OR expires > ?7)";
+        address = coalesce(?5, address) WHERE key = ?1 AND revision = ?6 AND moved_to IS NULL AND ended IS NULL
+        AND (expires IS NULL OR expires > ?7)";
     let client = touch.client.as_ref();
     let changed = db.prepare_cached(SQL)?.execute(params![
         key.as_str(),
@@ -92,15 +107,61 @@ pub fn remove(db: &Connection, key: &SessionKey) -> rusqlite::Result<bool> {
     db.prepare_cached("DELETE FROM sessions WHERE key = ?1")?.execute([key.as_str()]).map(|rows| rows > 0)
 }
 
-pub fn remove_all_of(db: &Connection, user: &str) -> rusqlite::Result<u64> {
-    db.prepare_cached("DELETE FROM sessions WHERE user_id = ?1")?.execute([user]).map(|rows| rows as u64)
+pub fn bury(db: &Connection, whose: &Whose, tombstone: &Tombstone) -> rusqlite::Result<u64> {
+    let (condition, bound): (_, Option<&dyn rusqlite::ToSql>) = match whose {
+        Whose::User(user) => ("user_id = :bound", Some(user)),
+        Whose::Older(than) => ("(created_at IS NULL OR created_at < :bound)", Some(&than.0)),
+        Whose::Everybody => ("TRUE", None),
+    };
+    let sql = format!(
+        "UPDATE sessions SET session = '{{}}', expires = :until, user_id = NULL, login_at = NULL, handle = NULL, revision = revision + 1,
+        agent = NULL, address = NULL, moved_to = NULL, moved_at = NULL, ended = :why, epoch = NULL WHERE {condition} AND ended IS NULL"
+    );
+    let (until, why) = (tombstone.until.0, tombstone.why.as_str());
+    let mut values: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":until", &until), (":why", &why)];
+    values.extend(bound.map(|bound| (":bound", bound)));
+    db.prepare_cached(&sql)?.execute(&values[..]).map(|rows| rows as u64)
 }
 
 pub fn list(db: &Connection, user: &str, now: Timestamp) -> rusqlite::Result<Vec<(SessionKey, Stored)>> {
-    let sql = format!("SELECT key, {COLUMNS} FROM sessions WHERE user_id = ?1 AND (expires IS NULL OR expires > ?2)");
-    let mut query = db.prepare_cached(&sql)?;
-    let rows = query.query_map(params![user, now.0], |row| Ok((SessionKey::stored(row.get(0)?), Stored::from_row(row, 1)?)))?;
-    rows.collect()
+    let mut query = db.prepare_cached(&select(BY_USER))?;
+    query.query_map(named_params! { ":user": user, ":now": now.0 }, keyed)?.collect()
+}
+
+pub fn page(db: &Connection, user: &str, after: &str, most: usize, now: Timestamp) -> rusqlite::Result<Vec<(SessionKey, Stored)>> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut query = db.prepare_cached(&format!("{} ORDER BY handle LIMIT :most", select(BY_PAGE)))?;
+    query.query_map(named_params! { ":user": user, ":after": after, ":most": most, ":now": now.0 }, keyed)?.collect()
+}
+
+pub fn with_handle(db: &Connection, handle: &Handle, now: Timestamp) -> rusqlite::Result<Vec<(SessionKey, Stored)>> {
+    let mut query = db.prepare_cached(&select(BY_HANDLE))?;
+    query.query_map(named_params! { ":handle": handle.as_str(), ":now": now.0 }, keyed)?.collect()
+}
+
+fn select(condition: &str) -> String {
+    format!("SELECT key, {COLUMNS} FROM sessions WHERE {condition} AND {LIVE}")
+}
+
+fn keyed(row: &Row<'_>) -> rusqlite::Result<(SessionKey, Stored)> {
+    Ok((SessionKey::stored(row.get(0)?), Stored::from_row(row, 1)?))
+}
+
+pub fn epoch(db: &Connection, user: &str) -> rusqlite::Result<Epoch> {
+    let found = db.prepare_cached("SELECT epoch FROM epochs WHERE user_id = ?1")?.query_row([user], |row| row.get::<_, i64>(0));
+    Ok(Epoch(found.optional()?.unwrap_or(0).max(0).unsigned_abs()))
+}
+
+pub fn raise_epoch(db: &Connection, user: &str, now: Timestamp, until: Timestamp) -> rusqlite::Result<()> {
+    const SQL: &str = "INSERT INTO epochs (user_id, epoch, until) VALUES (?1, ?2, ?3)
+        ON CONFLICT (user_id) DO UPDATE SET epoch = ?2, until = ?3";
+    let raised = i64::try_from(epoch(db, user)?.raised(now).0).unwrap_or(i64::MAX);
+    db.prepare_cached(SQL)?.execute(params![user, raised, until.0]).map(drop)
+}
+
+/// Forgets the epochs that nobody needs any more.
+pub fn sweep_epochs(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    db.prepare_cached("DELETE FROM epochs WHERE until <= ?1")?.execute([now.0])
 }
 
 /// Removes at most `most` records that ended before `before`; how many.
@@ -110,12 +171,12 @@ pub fn sweep(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resul
 }
 
 fn stale_or_gone(db: &Connection, key: &SessionKey, now: Timestamp) -> rusqlite::Result<Updated> {
-    const SQL: &str = "SELECT 1 FROM sessions WHERE key = ?1 AND (expires IS NULL OR expires > ?2)";
-    let lives = db.prepare_cached(SQL)?.exists(params![key.as_str(), now.0])?;
+    let sql = format!("SELECT 1 FROM sessions WHERE key = :key AND {LIVE}");
+    let lives = db.prepare_cached(&sql)?.exists(named_params! { ":key": key.as_str(), ":now": now.0 })?;
     Ok(if lives { Updated::Stale } else { Updated::Gone })
 }
 
-/// Binds key and record as parameters 1 to 15, and what an update asks for as 16 and 17.
+/// Binds key and record as parameters 1 to 17, and what an update asks for as 18 and 19.
 fn execute_with(
     db: &Connection,
     sql: &str,
@@ -131,7 +192,7 @@ fn execute_with(
     let (expires, created, updated, login) =
         (moment(record.expires_at), moment(record.created_at), moment(record.updated_at), moment(record.login_at));
     let max_age = record.max_age.and_then(|length| i64::try_from(length.as_millis()).ok());
-    let fifteen: [&dyn rusqlite::ToSql; 15] = [
+    let seventeen: [&dyn rusqlite::ToSql; 17] = [
         &key.as_str(),
         &session,
         &expires,
@@ -147,11 +208,13 @@ fn execute_with(
         &max_age,
         &moved.map(|m| m.to.as_str()),
         &moved.map(|m| m.at.0),
+        &record.ended.map(Lapse::as_str),
+        &record.epoch.map(|epoch| i64::try_from(epoch.0).unwrap_or(i64::MAX)),
     ];
     match condition {
-        None => statement.execute(&fifteen[..]),
+        None => statement.execute(&seventeen[..]),
         Some((seen, now)) => {
-            let mut all = fifteen.to_vec();
+            let mut all = seventeen.to_vec();
             let (revision, now) = (revision(seen), now.0);
             all.push(&revision);
             all.push(&now);
@@ -162,4 +225,25 @@ fn execute_with(
 
 fn revision(seen: &Version) -> i64 {
     seen.revision.and_then(|revision| i64::try_from(revision).ok()).unwrap_or(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::open_for_writing;
+    use super::*;
+
+    #[test]
+    fn what_is_asked_by_user_or_by_handle_goes_by_an_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open_for_writing(&directory.path().join("file.db")).unwrap();
+        let page = format!("{} ORDER BY handle LIMIT :most", select(BY_PAGE));
+        let bury = "UPDATE sessions SET user_id = NULL WHERE user_id = :bound AND ended IS NULL".to_owned();
+
+        for sql in [select(BY_USER), page, select(BY_HANDLE), bury] {
+            let mut query = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let plan: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).collect::<rusqlite::Result<_>>().unwrap();
+            let index = if sql.contains("WHERE handle") { "sessions_by_handle (handle=?" } else { "sessions_by_user (user_id=?" };
+            assert!(plan.len() == 1 && plan.iter().all(|step| step.contains(index)), "{sql}: {plan:?}");
+        }
+    }
 }

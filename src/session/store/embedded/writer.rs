@@ -134,6 +134,9 @@ fn rolled_back() -> rusqlite::Error {
 
 /// Whether there is more to sweep.
 fn sweep(connection: &Connection) -> bool {
+    if let Err(error) = rows::sweep_epochs(connection, SystemClock.now()) {
+        tracing::warn!(%error, "could not forget old ends of all sessions");
+    }
     match rows::sweep(connection, SystemClock.now().minus(KEEP_EXPIRED), SWEEP_BATCH) {
         Ok(0) => {
             // Frees pages in place; a failure leaves the file larger, nothing else.

@@ -1,18 +1,20 @@
 //! Records as documents: connect-mongo's fields, ours beside them, and the filters that keep the promises.
 
-use super::super::{Applied, Found, Operation, StoreError, Touch, Version, json};
+use super::super::{Applied, Found, Operation, StoreError, Tombstone, Touch, Version, Whose, json};
 use super::errors::unavailable;
 use super::{Format, values};
 use crate::clock::Timestamp;
 use crate::session::data::{Data, Field};
 use crate::session::id::{Handle, SessionKey};
-use crate::session::record::{Client, Moved, Record, StoredCookie, WriteToken};
+use crate::session::lifecycle::Lapse;
+use crate::session::record::{Client, Epoch, Moved, Record, StoredCookie, WriteToken};
 use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Fields of ours that a record may lack.
-const OPTIONAL: [&str; 10] = ["expires", "createdAt", "updatedAt", "userId", "loginAt", "handle", "lastWrite", "client", "maxAge", "moved"];
+const OPTIONAL: [&str; 12] =
+    ["expires", "createdAt", "updatedAt", "userId", "loginAt", "handle", "lastWrite", "client", "maxAge", "moved", "ended", "epoch"];
 
 /// How records are written and read.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,7 @@ impl Codec {
 
     fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Result<Document, StoreError> {
         let session = match self.format {
+            _ if record.ended.is_some() => self.nothing(),
             Format::String => Bson::String(json::write(&record.cookie, &record.data)),
             Format::Document => Bson::Document(sub_document(record, before).map_err(|_| StoreError::TooLarge)?),
         };
@@ -73,6 +76,7 @@ impl Codec {
             ("userId", record.user.as_deref()),
             ("handle", record.handle.as_ref().map(Handle::as_str)),
             ("lastWrite", record.last_write.as_ref().map(|mark| mark.0.as_str())),
+            ("ended", record.ended.map(Lapse::as_str)),
         ];
         fields.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Bson::from(text?)))));
         if let Some(client) = &record.client {
@@ -81,10 +85,27 @@ impl Codec {
         if let Some(own) = record.max_age {
             fields.insert("maxAge", i64::try_from(own.as_millis()).unwrap_or(i64::MAX));
         }
+        if let Some(epoch) = record.epoch {
+            fields.insert("epoch", i64::try_from(epoch.0).unwrap_or(i64::MAX));
+        }
         if let Some(moved) = &record.moved {
             fields.insert("moved", doc! { "to": moved.to.as_str(), "at": date(moved.at) });
         }
         Ok(fields)
+    }
+
+    /// A `session` that Node readers take for none.
+    fn nothing(&self) -> Bson {
+        match self.format {
+            Format::String => Bson::from("null"),
+            Format::Document => Bson::Null,
+        }
+    }
+
+    /// The stage of an update that leaves a tombstone: nothing else of the document stays, not even what others put there.
+    pub fn burial(&self, tombstone: &Tombstone) -> Document {
+        let why = tombstone.why.as_str();
+        doc! { "$replaceWith": { "_id": "$_id", "session": self.nothing(), "expires": date(tombstone.until), "ended": why } }
     }
 
     /// Reads a document as hostile data: odd types of optional fields count as missing.
@@ -97,7 +118,9 @@ impl Codec {
             Ok(Some(_)) => return Ok(Found::Absent),
             Err(error) => return Err(unreadable(error.to_string())),
         };
+        let ended = value(document, "ended").map(|why| why.as_str().map_or(Lapse::Unknown, Lapse::stored));
         let (cookie, data) = match value(document, "session") {
+            _ if ended.is_some() => Default::default(),
             Some(RawBsonRef::String(text)) => json::parse(text).map_err(unreadable)?,
             Some(RawBsonRef::Document(session)) => parse_sub_document(session)?,
             _ => return Err(unreadable("the session field is missing or of another type")),
@@ -121,6 +144,8 @@ impl Codec {
             handle: text(document, "handle").map(Handle::stored),
             client: client_of(document),
             moved: moved_of(document),
+            ended,
+            epoch: number(value(document, "epoch")).and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch),
         };
         let version = Version { revision, session: Some(seen_session(document)) };
         Ok(if record.is_live(now) { Found::Live(Arc::new(record), version) } else { Found::Expired(Arc::new(record)) })
@@ -129,8 +154,8 @@ impl Codec {
 
 /// The filter of a compare-and-swap: this key, alive, this revision, and the `session` as read, because Node writers raise no revision.
 pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<Document, StoreError> {
-    let alive = [doc! { "expires": { "$exists": false } }, doc! { "expires": { "$gt": date(now) } }];
-    let mut filter = doc! { "_id": key.as_str(), "revision": revision(seen), "$or": alive.as_slice() };
+    let alive = [doc! { "expires": absent() }, doc! { "expires": { "$gt": date(now) } }];
+    let mut filter = doc! { "_id": key.as_str(), "revision": revision(seen), "ended": absent(), "$or": alive.as_slice() };
     if let Some(before) = before(seen)?
         && let Some(session) = value(&before, "session")
     {
@@ -141,14 +166,36 @@ pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<Docum
     Ok(filter)
 }
 
-/// The filter of a touch: a pointer is never kept alive.
+/// The filter of a touch: neither a pointer nor a tombstone is ever kept alive.
 pub fn touchable(key: &SessionKey, seen: &Version, now: Timestamp) -> Document {
-    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": { "$exists": false }, "expires": { "$gt": date(now) } }
+    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": absent(), "ended": absent(), "expires": { "$gt": date(now) } }
 }
 
 /// The filter of a touch of a record that never expires, which goes on to have no `expires`.
 pub fn touchable_for_ever(key: &SessionKey, seen: &Version) -> Document {
-    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": { "$exists": false }, "expires": { "$exists": false } }
+    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": absent(), "ended": absent(), "expires": absent() }
+}
+
+/// The filter of an end of many.
+pub fn buried(whose: &Whose) -> Document {
+    match whose {
+        Whose::User(user) => doc! { "userId": user, "ended": absent() },
+        // A date is never less than nothing, so who has none is asked for.
+        Whose::Older(than) => {
+            doc! { "ended": absent(), "$or": [{ "createdAt": { "$lt": date(*than) } }, { "createdAt": { "$not": { "$type": "date" } } }] }
+        }
+        Whose::Everybody => doc! { "ended": absent() },
+    }
+}
+
+/// The filter of a page of a user's live sessions.
+pub fn page(user: &str, after: Option<&Handle>, now: Timestamp) -> Document {
+    let alive = [doc! { "expires": absent() }, doc! { "expires": { "$gt": date(now) } }];
+    doc! { "userId": user, "handle": { "$gt": after.map_or("", Handle::as_str) }, "ended": absent(), "$or": alive.as_slice() }
+}
+
+fn absent() -> Document {
+    doc! { "$exists": false }
 }
 
 /// Moves `expires` forward only.
@@ -167,6 +214,7 @@ pub fn touch(touch: &Touch) -> Document {
 /// Whether a document is alive, in connect-mongo's sense.
 pub fn lives(document: &RawDocument, now: Timestamp) -> bool {
     match value(document, "expires") {
+        _ if value(document, "ended").is_some() => false,
         None => true,
         Some(RawBsonRef::DateTime(at)) => at.timestamp_millis() > now.0,
         Some(_) => false,

@@ -16,7 +16,7 @@ pub fn unavailable(during: Operation, applied: Applied, source: impl std::error:
 
 /// Whatever is not surely something else is an outage with an unknown outcome, never "absent".
 pub fn map(during: Operation, error: Error) -> StoreError {
-    let is_read = matches!(during, Operation::Load | Operation::List);
+    let is_read = during.is_read();
     let applied = match error.kind.as_ref() {
         ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY => return StoreError::Taken,
         ErrorKind::Write(WriteFailure::WriteError(write)) if TOO_LARGE.contains(&write.code) => return StoreError::TooLarge,

@@ -1,6 +1,6 @@
-//! The indexes: connect-mongo's TTL index to the letter (any other options would break a Node app's start), and ours by user.
+//! The indexes: connect-mongo's TTL index to the letter (any other options would break a Node app's start), and ours by user and by handle.
 
-use super::errors;
+use super::{epochs, errors};
 use crate::mongo::LateClient;
 use crate::telemetry::chain;
 use mongodb::Collection;
@@ -46,7 +46,10 @@ async fn ensure(sessions: &Collection<RawDocumentBuf>) -> mongodb::error::Result
         _ => make(sessions, doc! { "key": { "expires": 1 }, "name": "expires_1", "background": true, "expireAfterSeconds": 0 }).await?,
     }
     let has_user = doc! { "userId": { "$exists": true } };
-    make(sessions, doc! { "key": { "userId": 1, "expires": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await
+    make(sessions, doc! { "key": { "userId": 1, "handle": 1 }, "name": "cloakroom_user", "partialFilterExpression": has_user }).await?;
+    let has_handle = doc! { "handle": { "$exists": true } };
+    make(sessions, doc! { "key": { "handle": 1 }, "name": "cloakroom_handle", "partialFilterExpression": has_handle }).await?;
+    make(&epochs::beside(sessions), doc! { "key": { "expires": 1 }, "name": "expires_1", "expireAfterSeconds": 0 }).await
 }
 
 /// The indexes as the server tells them: the driver's own type fails on options that it does not know.
@@ -67,7 +70,7 @@ fn is_on_expiry(index: &Document) -> bool {
     index.get_document("key").is_ok_and(|key| key.len() == 1 && key.contains_key("expires"))
 }
 
-async fn make(sessions: &Collection<RawDocumentBuf>, index: Document) -> mongodb::error::Result<()> {
+async fn make<T: Send + Sync>(sessions: &Collection<T>, index: Document) -> mongodb::error::Result<()> {
     let database = sessions.client().database(&sessions.namespace().db);
     let Err(error) = database.run_command(doc! { "createIndexes": sessions.name(), "indexes": [&index] }).await else { return Ok(()) };
     let cure = match (errors::code(&error), index.contains_key("expireAfterSeconds")) {

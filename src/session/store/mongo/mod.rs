@@ -3,19 +3,20 @@
 //! Operations go through [`crate::mongo`], which never drops a driver future.
 
 mod document;
+mod epochs;
 mod errors;
 mod indexes;
 mod stream;
-mod values;
+pub mod values;
 
 use super::cached::Shelf;
-use super::{Applied, Found, Operation, SessionStore, StoreError, Touch, Updated, Version};
+use super::{Applied, Found, Operation, SessionStore, Sighting, StoreError, Tombstone, Touch, Updated, Version, Whose};
 use crate::clock::Timestamp;
 pub use crate::mongo::MongoSetupError;
 use crate::mongo::{Connection, Unanswered};
 use crate::secret::Secret;
-use crate::session::id::SessionKey;
-use crate::session::record::Record;
+use crate::session::id::{Handle, SessionKey};
+use crate::session::record::{Epoch, Record};
 use async_trait::async_trait;
 use document::Codec;
 use errors::unavailable;
@@ -83,7 +84,7 @@ impl MongoStore {
     {
         let MongoSettings { database, collection, read_timeout, write_timeout, .. } = &self.settings;
         let (limit, unfinished) = match during {
-            Operation::Load | Operation::List => (*read_timeout, Applied::No),
+            _ if during.is_read() => (*read_timeout, Applied::No),
             _ => (*write_timeout, Applied::Unknown),
         };
         let (database, collection) = (database.clone(), collection.clone());
@@ -93,6 +94,25 @@ impl MongoStore {
             let applied = if matches!(unanswered, Unanswered::NotBegun) { Applied::No } else { unfinished };
             Err(unavailable(during, applied, unanswered))
         })
+    }
+
+    /// The live records that match; `most` of them in the order of their handles.
+    async fn select(&self, during: Operation, filter: Document, most: Option<i64>, now: Timestamp) -> Result<Vec<Sighting>, StoreError> {
+        let codec = self.codec;
+        self.run(during, move |collection| async move {
+            let failed = |error| errors::map(during, error);
+            let query = collection.find(filter);
+            let query = if let Some(most) = most { query.sort(doc! { "handle": 1 }).limit(most) } else { query };
+            let documents: Vec<RawDocumentBuf> = query.await.map_err(failed)?.try_collect().await.map_err(failed)?;
+            let live = |document: &RawDocumentBuf| match codec.read(document, now) {
+                Ok(Found::Live(record, version)) => {
+                    Some(Sighting { key: SessionKey::stored(document.get_str("_id").ok()?.to_owned()), record, version })
+                }
+                _ => None,
+            };
+            Ok(documents.iter().filter_map(live).collect())
+        })
+        .await
     }
 
     /// An update that matches one version, and what it means if it matched none.
@@ -176,24 +196,42 @@ impl SessionStore for MongoStore {
         .await
     }
 
-    async fn remove_all_of(&self, user: &str) -> Result<u64, StoreError> {
-        let filter = doc! { "userId": user };
-        self.run(Operation::RemoveAll, move |collection| async move {
-            Ok(collection.delete_many(filter).await.map_err(|error| errors::map(Operation::RemoveAll, error))?.deleted_count)
+    async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
+        let (filter, update) = (document::buried(whose), self.codec.burial(tombstone));
+        self.run(Operation::Bury, move |collection| async move {
+            let buried = collection.update_many(filter, vec![update]).await.map_err(|error| errors::map(Operation::Bury, error))?;
+            Ok(buried.matched_count)
         })
         .await
     }
 
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
-        let (filter, codec) = (doc! { "userId": user }, self.codec);
-        self.run(Operation::List, move |collection| async move {
-            let failed = |error| errors::map(Operation::List, error);
-            let documents: Vec<RawDocumentBuf> = collection.find(filter).await.map_err(failed)?.try_collect().await.map_err(failed)?;
-            let live = |document: &RawDocumentBuf| match codec.read(document, now) {
-                Ok(Found::Live(record, _)) => Some((SessionKey::stored(document.get_str("_id").ok()?.to_owned()), record)),
-                _ => None,
-            };
-            Ok(documents.iter().filter_map(live).collect())
+        let found = self.select(Operation::List, doc! { "userId": user }, None, now).await?;
+        Ok(found.into_iter().map(|sighting| (sighting.key, sighting.record)).collect())
+    }
+
+    async fn page(&self, user: &str, after: Option<&Handle>, most: usize, now: Timestamp) -> Result<Vec<Arc<Record>>, StoreError> {
+        let filter = document::page(user, after, now);
+        let found = self.select(Operation::List, filter, Some(i64::try_from(most).unwrap_or(i64::MAX)), now).await?;
+        Ok(found.into_iter().map(|sighting| sighting.record).collect())
+    }
+
+    async fn find(&self, handle: &Handle, now: Timestamp) -> Result<Vec<Sighting>, StoreError> {
+        self.select(Operation::Find, doc! { "handle": handle.as_str() }, None, now).await
+    }
+
+    async fn epoch(&self, user: &str) -> Result<Epoch, StoreError> {
+        let user = user.to_owned();
+        self.run(Operation::Epoch, move |sessions| async move {
+            epochs::read(&sessions, &user).await.map_err(|error| errors::map(Operation::Epoch, error))
+        })
+        .await
+    }
+
+    async fn raise_epoch(&self, user: &str, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
+        let user = user.to_owned();
+        self.run(Operation::RaiseEpoch, move |sessions| async move {
+            epochs::raise(&sessions, &user, now, until).await.map_err(|error| errors::map(Operation::RaiseEpoch, error))
         })
         .await
     }

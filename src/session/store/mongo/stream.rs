@@ -155,7 +155,9 @@ fn pipeline(token: Option<&Document>) -> Vec<Document> {
     let set = "$updateDescription.updatedFields";
     let names = doc! { "$map": { "input": { "$objectToArray": { "$ifNull": [set, {}] } }, "in": "$$this.k" } };
     let unset = doc! { "$size": { "$ifNull": ["$updateDescription.removedFields", []] } };
-    let field = |name: &str| format!("{set}.{name}");
+    // An update tells what it set, a replacement tells the whole document.
+    let field = |name: &str| doc! { "$ifNull": [format!("{set}.{name}"), format!("$fullDocument.{name}")] };
+    let is_set = |name: &str| doc! { "$ne": [{ "$type": field(name) }, "missing"] };
     let project = doc! {
         "operationType": 1,
         "documentKey": 1,
@@ -163,7 +165,8 @@ fn pipeline(token: Option<&Document>) -> Vec<Document> {
         "lastWrite": field("lastWrite"),
         "expires": field("expires"),
         "updatedAt": { "$ifNull": [field("updatedAt"), field("lastModified")] },
-        "moved": { "$ne": [{ "$type": field("moved") }, "missing"] },
+        "moved": is_set("moved"),
+        "ended": is_set("ended"),
         "isUse": { "$and": [
             { "$eq": ["$operationType", "update"] }, { "$setIsSubset": [names, USE.as_slice()] }, { "$eq": [unset, 0] },
         ] },
@@ -203,6 +206,7 @@ fn change(event: &RawDocument) -> Change {
         mark: event.get_str("lastWrite").ok().map(|mark| WriteToken(mark.to_owned())),
         expires_at: moment("expires"),
         moved: is_true("moved"),
+        ended: is_true("ended"),
     }
 }
 
