@@ -4,15 +4,17 @@ use crate::access::{self, Doors, Passage};
 use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
 use crate::header::end;
 use crate::header::names::Reserved;
-use crate::header::request::{Dressed, Dresser, View};
+use crate::header::request::{Dressed, Dresser, TooLarge, View};
 use crate::header::response::{self, Wishes};
 use crate::inbound::{Inbound, Malformed, Site};
 use crate::pages::{Language, Look, Manner};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
+use crate::session::id::SessionKey;
 use crate::session::record::Client;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
+use crate::telemetry::chain;
 use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use std::collections::BTreeSet;
@@ -51,6 +53,10 @@ pub struct Visit {
     pub visitor: Visitor,
     /// What the app gets about the session.
     pub dressed: Dressed,
+    /// Why there is no session where there was one.
+    pub lapse: Option<&'static str>,
+    /// Under what the store files the sessions of a WebSocket, or of a visitor whom it cannot tell: they may have to end without an answer.
+    pub keys: Vec<SessionKey>,
     /// Whether the answer may change the session (not on `session = "off"`, not for a CORS preflight).
     has_session: bool,
     agent: Option<HeaderValue>,
@@ -63,7 +69,26 @@ pub enum Verdict {
     /// One of our own pages, which may need the form's body.
     Own(Endpoint),
     /// Refuse it.
-    Refuse(Rejection),
+    Refuse(Box<Refusal>),
+}
+
+/// Why a request goes no further.
+#[derive(Debug)]
+pub struct Refusal {
+    pub rejection: Rejection,
+    pub facts: Facts,
+}
+
+/// What is known of a request besides, for its line in the log.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub route: Option<Arc<Route>>,
+    /// The session's public name.
+    pub handle: Option<String>,
+    /// Why there is no session where there was one.
+    pub lapse: Option<&'static str>,
+    /// What went wrong behind us, with its causes.
+    pub cause: Option<String>,
 }
 
 /// What must be done to the app's answer.
@@ -76,11 +101,13 @@ pub struct Departure {
     pub is_private: bool,
     /// What happened, for the log.
     pub event: Event,
+    /// The handle of a session that began.
+    pub begun: Option<String>,
 }
 
 impl Departure {
     fn untouched(event: Event) -> Self {
-        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event }
+        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event, begun: None }
     }
 }
 
@@ -90,6 +117,8 @@ pub struct Refused {
     /// Our cookie, and lines that expire the app's.
     pub set_cookies: Vec<HeaderValue>,
     pub event: Event,
+    /// What went wrong behind us, with its causes.
+    pub cause: Option<String>,
 }
 
 impl Edge {
@@ -132,21 +161,22 @@ impl Edge {
         }
         let route = match self.policy.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
             Ok(route) => route.clone(),
-            Err(NoRoute::Host) => return Verdict::Refuse(Rejection::Misdirected),
-            Err(NoRoute::Path) => return Verdict::Refuse(Rejection::NoRoute),
-            Err(NoRoute::Method(_)) => return Verdict::Refuse(Rejection::MethodRefused),
+            Err(none) => return refuse(no_route(none), Facts::default()),
         };
-        if route.session == SessionUse::Off || is_preflight(&inbound, headers) {
+        if route.session == SessionUse::Off || inbound.preflight {
             return self.forward(inbound, route, Visitor::Stranger, false, headers);
         }
         let values = self.cookie_values(&inbound, headers);
         if inbound.upgrade && !values.is_empty() && !access::may_open_websocket(&route, &inbound, headers) {
-            return Verdict::Refuse(Rejection::CrossSite);
+            return refuse(Rejection::CrossSite, Facts { route: Some(route), ..Facts::default() });
         }
         let visitor = if values.is_empty() { Visitor::Stranger } else { Box::pin(self.sessions.resume(&values)).await };
         match access::passage(&route, &visitor, self.sessions.now()) {
             Passage::Open => self.forward(inbound, route, visitor, true, headers),
-            closed => Verdict::Refuse(access::turned_away(closed, &route, &visitor, &inbound, headers, &self.policy.doors)),
+            closed => {
+                let rejection = access::turned_away(closed, &route, &visitor, &inbound, headers, &self.policy.doors);
+                refuse(rejection, Facts::of(route, &visitor))
+            }
         }
     }
 
@@ -154,6 +184,9 @@ impl Edge {
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
         let visitor =
             if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
+        if let Visitor::Unreachable { error, .. } = &visitor {
+            tracing::warn!(error = chain(error.as_ref()), page = endpoint.name(), "a visitor's session cannot be read");
+        }
         let client = client(inbound, headers.get(USER_AGENT));
         let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
         let (sessions, ended_cookies) = (&self.sessions, ended_cookies.as_slice());
@@ -189,8 +222,8 @@ impl Edge {
             client: client(&visit.inbound, visit.agent.as_ref()),
         };
         let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
-            tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
-            Refused { rejection: Rejection::StoreUnavailable, set_cookies: Vec::new(), event: Event::None }
+            let cause = Some(chain(error.as_ref()));
+            Refused { rejection: Rejection::StoreUnavailable, set_cookies: Vec::new(), event: Event::None, cause }
         })?;
         if let Event::Dropped(reason) = outcome.event {
             tracing::warn!(
@@ -207,14 +240,18 @@ impl Edge {
         let mut ended_cookies = match outcome.event {
             Event::Ended | Event::EndedAll | Event::EndUnconfirmed => self.ended_cookies(&visit.inbound),
             // Without the header it was the field that names the user, and that has changed.
-            Event::LoggedIn if before.is_some() && (login.is_none() || login != before) => self.ended_cookies(&visit.inbound),
+            Event::LoggedIn | Event::SignedOut if before.is_some() && (login.is_none() || login != before) => {
+                self.ended_cookies(&visit.inbound)
+            }
             _ => Vec::new(),
         };
         if outcome.event == Event::EndUnconfirmed {
             ended_cookies.extend(set_cookie);
-            return Err(Refused { rejection: Rejection::StoreUnavailable, set_cookies: ended_cookies, event: outcome.event });
+            // Why was logged where the store refused.
+            return Err(Refused { rejection: Rejection::LogoutUnconfirmed, set_cookies: ended_cookies, event: outcome.event, cause: None });
         }
-        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, ended_cookies, event: outcome.event })
+        let begun = outcome.begun.map(|handle| handle.as_str().to_owned());
+        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, ended_cookies, event: outcome.event, begun })
     }
 
     /// `Set-Cookie` lines for a browser whose session ended, or in which somebody else signs in: they expire the cookies that the routes of
@@ -268,15 +305,23 @@ impl Edge {
         let dressed = match &visitor {
             Visitor::Known(session) => match self.dress(&route, session) {
                 Ok(dressed) => dressed,
-                Err(rejection) => return Verdict::Refuse(rejection),
+                Err(too_large) => {
+                    let facts = Facts { cause: Some(too_large.to_string()), ..Facts::of(route, &visitor) };
+                    return refuse(Rejection::HeadersTooLarge, facts);
+                }
             },
             _ => Dressed::default(),
         };
-        let agent = headers.get(USER_AGENT).cloned();
-        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, has_session, agent }))
+        let keys = match &visitor {
+            Visitor::Known(session) if inbound.upgrade => vec![session.key().clone()],
+            Visitor::Unreachable { keys, .. } => keys.clone(),
+            _ => Vec::new(),
+        };
+        let (agent, lapse) = (headers.get(USER_AGENT).cloned(), lapse(&visitor));
+        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, has_session, agent }))
     }
 
-    fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, Rejection> {
+    fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, TooLarge> {
         let record = session.record();
         let ends = self.sessions.ends_at(session, route.touch);
         let view = View {
@@ -285,10 +330,7 @@ impl Edge {
             data: &record.data,
             expires_in: ends.map(|at| at.since(self.sessions.now()).as_secs()),
         };
-        Dresser::new(&route.headers).dress(&view).map_err(|too_large| {
-            tracing::warn!(route = route.name, handle = session.handle().as_str(), %too_large, "a session does not fit into the app's headers");
-            Rejection::HeadersTooLarge
-        })
+        Dresser::new(&route.headers).dress(&view)
     }
 
     fn cookie_values(&self, inbound: &Inbound, headers: &HeaderMap) -> Vec<String> {
@@ -303,9 +345,32 @@ impl Edge {
     }
 }
 
-/// A CORS preflight (Fetch standard): it carries no cookies and asks about the real request, which comes later.
-fn is_preflight(inbound: &Inbound, headers: &HeaderMap) -> bool {
-    inbound.method == Method::OPTIONS && headers.contains_key("origin") && headers.contains_key("access-control-request-method")
+impl Facts {
+    /// What is known once the visitor was looked up.
+    fn of(route: Arc<Route>, visitor: &Visitor) -> Self {
+        Facts {
+            route: Some(route),
+            handle: if let Visitor::Known(session) = visitor { Some(session.handle().as_str().to_owned()) } else { None },
+            lapse: lapse(visitor),
+            cause: if let Visitor::Unreachable { error, .. } = visitor { Some(chain(error.as_ref())) } else { None },
+        }
+    }
+}
+
+fn lapse(visitor: &Visitor) -> Option<&'static str> {
+    if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None }
+}
+
+fn refuse(rejection: Rejection, facts: Facts) -> Verdict {
+    Verdict::Refuse(Box::new(Refusal { rejection, facts }))
+}
+
+fn no_route(none: NoRoute) -> Rejection {
+    match none {
+        NoRoute::Host => Rejection::Misdirected,
+        NoRoute::Path => Rejection::NoRoute,
+        NoRoute::Method(allowed) => Rejection::MethodRefused { allow: allowed.into_iter().collect::<Vec<_>>().join(", ") },
+    }
 }
 
 fn client(inbound: &Inbound, agent: Option<&HeaderValue>) -> Client {

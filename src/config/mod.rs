@@ -17,13 +17,13 @@ mod store;
 mod units;
 mod upstreams;
 
-pub use cookie::{Cookie, MaxAge, Priority, SameSite, Secure};
+pub use cookie::{Cookie, Priority, SameSite, SameSiteUse, Secure};
 pub use log::{Level, Log, LogFormat};
 pub use login::{Login, Logo, Page, Rate, SourceSettings, Throttle};
 pub use login_mongodb::MongoUsersSettings;
 pub use report::Report;
 pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, UnderscoreHeaders};
-pub use session::{IdHash, KeepAtLogin, Rolling, Session, Unset};
+pub use session::{IdHash, Keep, Rolling, Session, Unset};
 pub use store::{Format, Mongo, Store, StoreKind};
 pub use upstreams::{DEMO, Upstream, UpstreamServer};
 

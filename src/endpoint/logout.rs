@@ -57,6 +57,9 @@ pub async fn end(question: &Question<'_>) -> Reply {
         // This visitor is out because they wished it, not because a cookie got lost.
         reply = reply.with_cookie(&pre.unmarked().line(question));
     }
+    if let Visitor::Unreachable { keys, .. } = visitor {
+        reply.ended_keys.clone_from(keys);
+    }
     reply.ended_user = user.filter(|_| end == End::All);
     // Removed even when the store is down: a browser that asked to leave must not stay signed in.
     reply.with_cookies(question.ended_cookies).with_cookie(&sessions.clearing_cookie(inbound.secure)).with_event(event, ended)

@@ -73,6 +73,11 @@ impl Endpoint {
         matches!(self, Endpoint::Login | Endpoint::Logout | Endpoint::Devices) && method == Method::POST
     }
 
+    /// The methods that the page answers.
+    fn methods(self) -> &'static str {
+        if self.reads_form(&Method::POST) { "GET, HEAD, POST" } else { "GET, HEAD" }
+    }
+
     /// Whether the page is about a session; the others cost no store access.
     pub fn is_personal(self) -> bool {
         matches!(self, Endpoint::Session | Endpoint::Login | Endpoint::Logout | Endpoint::Devices)
@@ -162,7 +167,7 @@ pub async fn answer(endpoint: Endpoint, question: &Question<'_>) -> Reply {
             None => question.refuse(&Rejection::NoRoute),
         },
         Endpoint::Nothing => question.refuse(&Rejection::NoRoute),
-        _ => question.refuse(&Rejection::MethodRefused),
+        _ => question.refuse(&Rejection::MethodRefused { allow: endpoint.methods().to_owned() }),
     }
 }
 

@@ -6,20 +6,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use std::fmt::Write as _;
 
-/// Writes text as a header value.
-pub fn text(text: &str, encoding: Encoding) -> HeaderValue {
+/// Writes text as a header value. `None`: the encoding cannot carry it as it is, and what it could would name something else.
+pub fn text(text: &str, encoding: Encoding) -> Option<HeaderValue> {
     if let (Encoding::Percent, true) = (encoding, is_plain(text)) {
         // The common case: nothing to encode, one copy.
-        return HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+        return HeaderValue::from_str(text).ok();
     }
     let bytes = match encoding {
         Encoding::Percent => percent(text).into_bytes(),
         Encoding::Base64Url => URL_SAFE_NO_PAD.encode(text).into_bytes(),
-        Encoding::Latin1 => text.chars().map(latin1).collect(),
-        Encoding::Raw => text.bytes().filter(|b| !is_control(*b)).collect(),
+        Encoding::Latin1 => text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>()?,
+        Encoding::Raw => text.as_bytes().to_vec(),
     };
-    // Holds neither control characters nor line ends by now; if it did, an empty value is safe.
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).unwrap_or(HeaderValue::from_static(""))
+    if bytes.iter().any(|byte| is_control(*byte)) || bytes.trim_ascii().len() < bytes.len() {
+        // Control characters have no place in a header, and receivers trim blanks.
+        return None;
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).ok()
 }
 
 /// Whether percent-encoding leaves the text as it is.
@@ -41,11 +44,6 @@ fn percent(text: &str) -> String {
         }
     }
     out
-}
-
-/// What ISO 8859-1 cannot hold, and control characters, become `?`.
-fn latin1(c: char) -> u8 {
-    u8::try_from(u32::from(c)).ok().filter(|b| !is_control(*b)).unwrap_or(b'?')
 }
 
 fn is_control(byte: u8) -> bool {
@@ -87,12 +85,23 @@ mod tests {
 
     #[test]
     fn the_four_encodings_write_what_they_promise() {
-        let written = |encoding| text(" 你é%\r\n ", encoding).as_bytes().to_vec();
+        let written = |text_of: &str, encoding| text(text_of, encoding).map(|value| value.as_bytes().to_vec());
 
-        assert_eq!(written(Encoding::Percent), b"%20%E4%BD%A0%C3%A9%25%0D%0A%20");
-        assert_eq!(written(Encoding::Base64Url), b"IOS9oMOpJQ0KIA");
-        assert_eq!(written(Encoding::Latin1), b" ?\xe9%?? ");
-        assert_eq!(written(Encoding::Raw), " 你é% ".as_bytes());
+        assert_eq!(written(" 你é%\r\n ", Encoding::Percent), Some(b"%20%E4%BD%A0%C3%A9%25%0D%0A%20".to_vec()));
+        assert_eq!(written(" 你é%\r\n ", Encoding::Base64Url), Some(b"IOS9oMOpJQ0KIA".to_vec()));
+        assert_eq!(written("é %", Encoding::Latin1), Some(b"\xe9 %".to_vec()));
+        assert_eq!(written("你é %", Encoding::Raw), Some("你é %".as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn what_an_encoding_cannot_carry_unchanged_is_not_written() {
+        let written = |text_of: &str| [Encoding::Latin1, Encoding::Raw].map(|encoding| text(text_of, encoding).is_some());
+
+        assert_eq!(written("你"), [false, true]);
+        for folded in ["adm\u{1}in", "admin\r\nX: y", " admin", "admin ", "\tadmin", "a\u{7f}"] {
+            assert_eq!(written(folded), [false; 2], "{folded:?}");
+        }
+        assert_eq!(written(""), [true; 2]);
     }
 
     #[test]
@@ -103,7 +112,7 @@ mod tests {
     proptest! {
         #[test]
         fn percent_is_visible_ascii_and_decodes_back(original in any::<String>()) {
-            let value = text(&original, Encoding::Percent);
+            let value = text(&original, Encoding::Percent).unwrap();
             prop_assert!(value.as_bytes().iter().all(|b| matches!(b, 0x20..=0x7e)));
             prop_assert!(!value.as_bytes().starts_with(b" ") && !value.as_bytes().ends_with(b" "));
             let decoded = percent_encoding::percent_decode(value.as_bytes()).decode_utf8().unwrap();
@@ -120,7 +129,7 @@ mod tests {
         #[test]
         fn no_encoding_lets_a_control_character_through(original in any::<String>()) {
             for encoding in [Encoding::Percent, Encoding::Base64Url, Encoding::Latin1, Encoding::Raw] {
-                prop_assert!(!text(&original, encoding).as_bytes().iter().any(|b| is_control(*b)));
+                prop_assert!(text(&original, encoding).is_none_or(|value| !value.as_bytes().iter().any(|b| is_control(*b))));
             }
         }
     }

@@ -14,6 +14,9 @@ const DATA: &[u8] = b"X-Session-Data";
 const EXPIRES_IN: &[u8] = b"X-Session-Expires-In";
 const OVERFLOW: &[u8] = b"X-Session-Overflow";
 
+/// Stands where a value is visible ASCII by nature.
+const EMPTY: HeaderValue = HeaderValue::from_static("");
+
 /// The longest list of dropped names.
 const MOST_NAMED: usize = 512;
 
@@ -69,9 +72,9 @@ impl<'a> Dresser<'a> {
     /// The headers for this session.
     pub fn dress(&self, view: &View<'_>) -> Result<Dressed, TooLarge> {
         let mut headers = Lines::with_capacity(8);
-        headers.push((Rank::Never, Bytes::from_static(HANDLE), encode::text(view.handle, Encoding::Percent)));
-        if let Some(user) = view.user {
-            headers.push((Rank::Never, Bytes::from_static(USER), encode::text(user, self.0.encoding)));
+        headers.push((Rank::Never, Bytes::from_static(HANDLE), encode::text(view.handle, Encoding::Percent).unwrap_or(EMPTY)));
+        if let Some(user) = view.user.and_then(|user| self.text(user, USER)) {
+            headers.push((Rank::Never, Bytes::from_static(USER), user));
         }
         headers.push((Rank::Data, Bytes::from_static(DATA), data_header(view.data)));
         let first_field = headers.len();
@@ -80,12 +83,22 @@ impl<'a> Dresser<'a> {
             headers.push((Rank::Never, Bytes::from_static(EXPIRES_IN), HeaderValue::from(seconds)));
         }
         for (name, template) in &self.0.set {
-            if let Some(text) = template.fill(|place| value_of(place, view)) {
-                headers.push((Rank::Text, name.clone(), encode::text(&text, self.0.encoding)));
+            if let Some(value) = template.fill(|place| value_of(place, view)).and_then(|text| self.text(&text, name)) {
+                headers.push((Rank::Text, name.clone(), value));
             }
         }
         let headers = self.fit(headers)?;
         Ok(Dressed { headers, handle: Some(view.handle.to_owned()), user: view.user.map(str::to_owned) })
+    }
+
+    /// A header that the encoding cannot carry is left out: changed, it might name somebody else.
+    fn text(&self, text: &str, name: &[u8]) -> Option<HeaderValue> {
+        let value = encode::text(text, self.0.encoding);
+        if value.is_none() {
+            let (header, encoding) = (String::from_utf8_lossy(name), self.0.encoding);
+            tracing::warn!(%header, ?encoding, "a value cannot be written in this encoding; its header is left out");
+        }
+        value
     }
 
     /// Two fields that would share a header get none.
@@ -93,7 +106,7 @@ impl<'a> Dresser<'a> {
         let mut shared: Vec<Bytes> = Vec::new();
         for field in data.iter() {
             let Some(name) = field.name().filter(|name| self.shows(name)).and_then(names::of_field) else { continue };
-            let Some((rank, value)) = self.field_value(field) else { continue };
+            let Some((rank, value)) = self.field_value(field, &name) else { continue };
             if headers.iter().skip(first).any(|(_, other, _)| *other == name) {
                 shared.push(name);
             } else {
@@ -114,11 +127,11 @@ impl<'a> Dresser<'a> {
         }
     }
 
-    fn field_value(&self, field: &Field) -> Option<(Rank, HeaderValue)> {
+    fn field_value(&self, field: &Field, name: &[u8]) -> Option<(Rank, HeaderValue)> {
         match field.json().as_bytes().first()? {
             b'n' => None,
             b'{' | b'[' => Some((Rank::Structure, encode::json(field.json().to_owned()))),
-            b'"' => Some((Rank::Text, encode::text(&text_of(field.json()), self.0.encoding))),
+            b'"' => Some((Rank::Text, self.text(&text_of(field.json()), name)?)),
             _ => Some((Rank::Text, encode::json(field.json().to_owned()))),
         }
     }
@@ -141,7 +154,7 @@ impl<'a> Dresser<'a> {
                     named.extend(name.iter().map(|b| char::from(b.to_ascii_lowercase())));
                 }
             }
-            headers.push((Rank::Never, Bytes::from_static(OVERFLOW), encode::text(&named, Encoding::Percent)));
+            headers.push((Rank::Never, Bytes::from_static(OVERFLOW), encode::text(&named, Encoding::Percent).unwrap_or(EMPTY)));
         }
         Ok(headers.into_iter().map(|(_, name, value)| (name, value)).collect())
     }

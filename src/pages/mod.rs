@@ -74,18 +74,7 @@ mod tests {
         };
         let link = Link { text, path: text.into() };
         vec![
-            ErrorPage {
-                manner,
-                status: 404,
-                title: text,
-                lines: &[text],
-                retry: true,
-                links: vec![link],
-                number: text.into(),
-                time: text.into(),
-            }
-            .render()
-            .unwrap(),
+            ErrorPage { manner, status: 404, title: text, lines: &[text], retry: true, links: vec![link] }.render().unwrap(),
             LogoutPage { manner, action: "/logout", token: text.into(), return_to: text, user: Some(text) }.render().unwrap(),
             LoginPage {
                 manner,

@@ -1,22 +1,27 @@
 //! One request's phases, each a few lines. **Start here**: `early_request_filter` → `request_filter` → `upstream_peer` →
 //! `upstream_request_filter` → (the app) → `response_filter` → `logging`.
 
+mod closing;
 mod downstream;
+mod exchange;
 pub mod guard;
+mod last_word;
 mod tunnel;
 mod upstream;
 
+pub use exchange::Exchange;
 pub use upstream::{Patience, Upstream};
 
 use crate::edge::{Edge, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
 use crate::header::request::Dressed;
 use crate::header::{forwarded, strip};
-use crate::inbound::Inbound;
 use crate::rejection::Rejection;
 use crate::session::Event;
 use async_trait::async_trait;
 use bytes::Bytes;
+use closing::{Closings, Tunnels, Whose};
+use exchange::UnderWay;
 use futures_util::FutureExt as _;
 use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
@@ -24,14 +29,12 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, Result};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
-use tokio::sync::Notify;
-use tunnel::Tunnels;
+use std::time::Duration;
 
 /// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
 #[derive(Clone)]
@@ -61,46 +64,6 @@ pub struct Limits {
 /// Interim answers (1xx) before the final one; an app that sends more is given up.
 const MOST_INTERIM: usize = 8;
 
-/// Counts requests that are being served.
-#[derive(Default)]
-struct UnderWay {
-    count: AtomicUsize,
-    bell: Notify,
-}
-
-/// One request, from its head to its line in the log.
-pub struct Exchange {
-    arrived: Instant,
-    /// Set once the head is understood.
-    inbound: Option<Arc<Inbound>>,
-    /// Set once the request is on its way to an app.
-    visit: Option<Box<Visit>>,
-    endpoint: Option<Endpoint>,
-    /// Why it is refused, if it is.
-    refusal: Option<Rejection>,
-    /// Goes with the refusal's page.
-    refusal_cookies: Vec<http::HeaderValue>,
-    event: Event,
-    /// Why an answer of our own is no more than it is; empty when there is nothing to say.
-    reason: &'static str,
-    upstream: Option<Arc<Upstream>>,
-    /// Which server of the upstream is asked first, and how many were asked.
-    turn: Option<usize>,
-    tries: usize,
-    interim: usize,
-    body_bytes: u64,
-    tunnel_bytes: (u64, u64),
-    under_way: Arc<UnderWay>,
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if self.under_way.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.under_way.bell.notify_waiters();
-        }
-    }
-}
-
 impl Proxy {
     /// Everything is prepared at start.
     pub fn new(edge: Edge, upstreams: Vec<Arc<Upstream>>, limits: Limits, access_log: bool) -> Self {
@@ -122,6 +85,11 @@ impl Proxy {
             // Touches ring no bell.
             let _ = tokio::time::timeout(Duration::from_millis(20), rung).await;
         }
+    }
+
+    /// Whether every exchange has its line.
+    pub fn has_access_log(&self) -> bool {
+        self.shared.access_log
     }
 
     /// Closes every WebSocket, because the process ends.
@@ -154,10 +122,7 @@ impl Proxy {
         for (name, value) in forwarded::headers(inbound, &request.headers, stripped) {
             request.insert_header(name, value)?;
         }
-        // Stripped before anything else was done; once more here, where nothing of the client's can come in between.
-        for name in strip::reserved(&request.headers, &self.edge().reserved) {
-            request.remove_header(&name);
-        }
+        // No name of these is the client's: `early_request_filter` has stripped them before anything else was done.
         for (name, value) in &visit.dressed.headers {
             request.insert_header(name.clone(), value.clone())?;
         }
@@ -179,13 +144,15 @@ impl Proxy {
         let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
         downstream::strip_response(head, ours)?;
         match departed {
-            Some(Ok(departure)) => {
+            Some(Ok(mut departure)) => {
                 exchange.event = departure.event;
+                exchange.facts.handle = departure.begun.take();
                 self.close_ended(departure.event, &exchange.visit);
                 downstream::finish_response(head, departure, &self.edge().reserved)
             }
-            Some(Err(Refused { rejection, set_cookies, event })) => {
+            Some(Err(Refused { rejection, set_cookies, event, cause })) => {
                 exchange.event = event;
+                exchange.facts.cause = cause;
                 exchange.refusal_cookies = set_cookies;
                 self.close_ended(event, &exchange.visit);
                 exchange.refuse(rejection)
@@ -196,13 +163,15 @@ impl Proxy {
 
     /// The WebSockets of a session do not outlive it.
     fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
-        let Some(Dressed { handle, user, .. }) = visit.as_ref().map(|visit| &visit.dressed) else { return };
+        let Some(visit) = visit else { return };
+        let Dressed { handle, user, .. } = &visit.dressed;
         match (event, handle, user) {
             (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(user),
             // A login ends the session that the visitor came with.
-            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn, Some(handle), _) => {
+            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
                 self.shared.tunnels.close_session(handle);
             }
+            (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
             _ => {}
         }
     }
@@ -220,11 +189,14 @@ impl Proxy {
         if peer.is_none() && tokio::time::timeout(timeout.connect, upstream.looked_up()).await.is_ok() {
             peer = upstream.peer(turn, patience);
         }
+        if peer.is_none() {
+            exchange.facts.cause = Some("no server's name could be resolved".to_owned());
+        }
         peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
     }
 
-    /// Carries a WebSocket from handshake to close.
-    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    /// Carries a WebSocket from handshake to close. `since` is from before the visitor's session was read.
+    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange, since: Closings) -> Result<()> {
         let app = loop {
             let peer = self.peer(exchange).await?;
             match tunnel::connect(self.shared.connector.get_or_init(|| Connector::new(None)), &peer).await {
@@ -242,9 +214,9 @@ impl Proxy {
         request.insert_header("Upgrade", "websocket")?;
         self.dress(visit, &mut request, exchange.upstream.as_deref())?;
         let route = visit.route.clone();
-        let (handle, user) = (visit.dressed.handle.clone(), visit.dressed.user.clone());
-        // Entered before the app answers: an end of the session that comes meanwhile is not missed.
-        let ticket = self.shared.tunnels.enter(handle, user);
+        // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
+        let whose = Whose { handle: visit.dressed.handle.clone(), user: visit.dressed.user.clone(), keys: visit.keys.clone() };
+        let ticket = self.shared.tunnels.enter(whose, since);
         let opened = tunnel::open(session, app, request, route.timeout.read).await?;
         let mut head = opened.head.clone();
         self.undress(exchange, &mut head).await?;
@@ -258,20 +230,6 @@ impl Proxy {
     }
 }
 
-impl Exchange {
-    /// Notes why, and stops the phases: `fail_to_proxy` writes the page.
-    fn refuse<T>(&mut self, rejection: Rejection) -> Result<T> {
-        let status = rejection.status();
-        self.refusal = Some(rejection);
-        Error::e_explain(ErrorType::HTTPStatus(status), "refused")
-    }
-
-    /// Whether a server that could not be reached leaves others to try.
-    fn has_servers_left(&self) -> bool {
-        self.upstream.as_ref().is_some_and(|upstream| self.tries < upstream.server_count())
-    }
-}
-
 /// `None` if the policy code panicked: the exchange is answered and logged all the same.
 async fn unpanicked<T>(step: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(step).catch_unwind().await.ok()
@@ -282,24 +240,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        self.shared.under_way.count.fetch_add(1, Ordering::AcqRel);
-        Exchange {
-            arrived: Instant::now(),
-            inbound: None,
-            visit: None,
-            endpoint: None,
-            refusal: None,
-            refusal_cookies: Vec::new(),
-            event: Event::None,
-            reason: "",
-            upstream: None,
-            turn: None,
-            tries: 0,
-            interim: 0,
-            body_bytes: 0,
-            tunnel_bytes: (0, 0),
-            under_way: self.shared.under_way.clone(),
-        }
+        Exchange::begin(self.shared.under_way.clone())
     }
 
     /// None: bodies pass as they are.
@@ -322,16 +263,20 @@ impl ProxyHttp for Proxy {
     /// Decided: an answer of ours, a refusal, a WebSocket, or on to the app.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let Some(inbound) = exchange.inbound.clone() else { return exchange.refuse(Rejection::Defect) };
+        let since = self.shared.tunnels.closings();
         let verdict = unpanicked(self.edge().receive(inbound, &session.req_header().headers)).await;
         match verdict {
             Some(Verdict::Forward(visit)) => exchange.visit = Some(visit),
-            Some(Verdict::Refuse(rejection)) => return exchange.refuse(rejection),
+            Some(Verdict::Refuse(refusal)) => {
+                exchange.facts = refusal.facts;
+                return exchange.refuse(refusal.rejection);
+            }
             // Boxed, like the tunnel below: rare branches must not make every request's future larger.
             Some(Verdict::Own(endpoint)) => return Box::pin(self.answer_own(session, exchange, endpoint)).await,
             None => return exchange.refuse(Rejection::Defect),
         }
         if exchange.visit.as_ref().is_some_and(|visit| visit.inbound.upgrade) {
-            Box::pin(self.tunnel(session, exchange)).await?;
+            Box::pin(self.tunnel(session, exchange, since)).await?;
             return Ok(true);
         }
         if let Some(most) = exchange.visit.as_ref().and_then(|visit| visit.route.max_body)
@@ -387,6 +332,9 @@ impl ProxyHttp for Proxy {
     /// Every page of an error is written here, by one function from one table.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
         let rejection = exchange.refusal.clone().or_else(|| downstream::rejection_of(error));
+        if exchange.refusal.is_none() && rejection.as_ref().is_some_and(|rejection| rejection.status() >= 500) {
+            exchange.facts.cause = Some(error.to_string());
+        }
         let mut status = 0;
         if let Some(rejection) = rejection {
             exchange.refusal = Some(rejection.clone());
@@ -406,7 +354,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         guard::idle();
-        if self.shared.access_log {
+        if self.shared.access_log || exchange.facts.cause.is_some() {
             exchange.remember(session, error);
         }
     }
@@ -440,6 +388,7 @@ impl Proxy {
         for handle in &reply.ended {
             self.shared.tunnels.close_session(handle);
         }
+        self.shared.tunnels.close_keys(&reply.ended_keys);
         if let Some(user) = &reply.ended_user {
             self.shared.tunnels.close_user(user);
         }

@@ -102,7 +102,7 @@ impl Sessions {
             true => Event::Touched,
             false => Event::Resumed,
         };
-        Outcome { cookie, event }
+        Outcome::of(cookie, event)
     }
 
     async fn write(self: &Arc<Self>, visitor: Visitor, mut changes: Changes, at: &Circumstances) -> Committed {
@@ -146,7 +146,7 @@ impl Sessions {
         match self.create(record, at, now).await? {
             Created::Stands(id, _, record) => {
                 self.end_oldest_beside(&record).await;
-                Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event })
+                Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() })
             }
             Created::Revoked => Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))),
         }
@@ -219,7 +219,7 @@ impl Sessions {
         let rolling = self.options.lifecycle.rolling;
         let wanted = session.resign || rolling == Rolling::Always || lifetime.is_some() && (modified || rolling == Rolling::Auto);
         let cookie = if wanted && at.cookie_possible { self.cookie(id, &record, at, now) } else { CookieOrder::Keep };
-        Ok(Ok(Outcome { cookie, event: if modified { Event::Changed } else { Event::Refreshed } }))
+        Ok(Ok(Outcome::of(cookie, if modified { Event::Changed } else { Event::Refreshed })))
     }
 
     async fn plain_use(&self, session: &Session, at: &Circumstances, now: Timestamp) -> Outcome {

@@ -8,6 +8,7 @@ use super::record::{Client, Epoch, Record};
 use super::sessions::{Session, Sessions};
 use super::store::{StoreError, Whose};
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +155,7 @@ impl Sessions {
         let mut found = match self.store.list(user, self.now()).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "a user may have more sessions than `max_per_user` until the next login");
+                tracing::warn!(error = chain(&error), "a user may have more sessions than `max_per_user` until the next login");
                 return;
             }
         };

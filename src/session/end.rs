@@ -9,6 +9,7 @@ use super::record::Record;
 use super::sessions::{Sessions, Visitor};
 use super::store::{Applied, Found, Operation, Sighting, StoreError, Tombstone, Updated, Version, Whose};
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,12 +75,12 @@ impl Sessions {
             }
             Visitor::Stranger | Visitor::Lapsed(_) => return Ok(Outcome::quiet(Event::None)),
         }
-        Ok(Outcome { cookie: CookieOrder::Set(self.clearing_cookie(secure)), event })
+        Ok(Outcome::of(CookieOrder::Set(self.clearing_cookie(secure)), event))
     }
 
     pub(super) async fn end_one(self: &Arc<Self>, mut grave: Grave, seen: Option<Seen>, event: &mut Event) {
         if let Err(error) = self.bury(&mut grave, seen).await {
-            tracing::error!(%error, "{UNCONFIRMED}");
+            tracing::error!(error = chain(&error), "{UNCONFIRMED}");
             for key in grave.path {
                 self.keep_trying(Unconfirmed::Session(key, grave.handle.clone(), grave.why));
             }
@@ -95,7 +96,7 @@ impl Sessions {
                     self.end_one(Grave::of(&key, Some(handle), why), Some((record, version)), &mut Event::Ended).await;
                 }
             }
-            Err(error) => tracing::error!(%error, "{UNCONFIRMED}"),
+            Err(error) => tracing::error!(error = chain(&error), "{UNCONFIRMED}"),
         }
     }
 
@@ -109,7 +110,7 @@ impl Sessions {
             Ok(_) if *event == Event::Ended => *event = Event::EndedAll,
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(%error, "{UNCONFIRMED}");
+                tracing::error!(error = chain(&error), "{UNCONFIRMED}");
                 self.keep_trying(Unconfirmed::User(user.to_owned(), now));
                 *event = Event::EndUnconfirmed;
             }

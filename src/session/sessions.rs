@@ -10,6 +10,7 @@ use super::record::Record;
 use super::store::{Found, SessionStore, StoreError, StoreHealth, Version};
 use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
+use crate::telemetry::chain;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -113,6 +114,11 @@ impl Session {
     /// The public name.
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// What the store files it under.
+    pub fn key(&self) -> &SessionKey {
+        &self.key
     }
 
     /// Contents and times.
@@ -279,7 +285,11 @@ impl Sessions {
         };
         let found = match asked {
             Err(error) if matches!(*error, StoreError::Unreadable { .. }) => {
-                tracing::warn!(key = key.short_hash(), %error, "a stored session cannot be read; it is kept as it is");
+                tracing::warn!(
+                    key = key.short_hash(),
+                    error = chain(error.as_ref()),
+                    "a stored session cannot be read; it is kept as it is"
+                );
                 return Ok(Err(Lapse::Unknown));
             }
             found => found?,

@@ -131,9 +131,7 @@ async fn a_cookie_of_ours_under_a_configured_name_never_reaches_the_app() {
 
 #[tokio::test]
 async fn a_user_whom_the_encoding_cannot_name_exactly_is_not_named() {
-    for (encoding, mapped, unmapped) in
-        [("latin1", "r%C3%A9mi", "%E4%BD%A0"), ("raw", "%E4%BD%A0", "adm%01in"), ("raw", "a%20b", "%20admin")]
-    {
+    for (encoding, mapped, unmapped) in [("latin1", "r%C3%A9mi", "%E4%BD%A0"), ("raw", "%E4%BD%A0", "adm%01in")] {
         let (_app, proxy) = scene(&format!(
             "[store]\nkind = \"memory\"\n[headers]\nencoding = \"{encoding}\"\nset = {{ \"Remote-User\" = \"{{user}}\", \"X-Id\" = \"{{handle}}\" }}\n\
              [[routes]]\nupstream = \"APP\"\nlogin = true\nwrite = \"all\"\n"
