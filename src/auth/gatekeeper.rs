@@ -107,7 +107,7 @@ impl Gatekeeper {
         let alias = self.counters.alias(user);
         // An unknown name is not logged: it may be a password typed into the wrong field.
         let (name, reason) = match &found {
-            Some((source, entry)) if is_right && !entry.disabled => {
+            Some((source, entry)) if is_right && !entry.disabled && source.is_current(entry) => {
                 self.counters.succeeded(admitted);
                 source.note(entry);
                 tracing::info!(user, alias, %client, "signed in");
@@ -115,6 +115,7 @@ impl Gatekeeper {
                 return Answer::Welcome(entry.account.clone());
             }
             Some((_, entry)) if entry.disabled => (Some(user), "disabled"),
+            Some(_) if is_right => (Some(user), "changed meanwhile"),
             Some(_) => (Some(user), "wrong password"),
             None => (None, "unknown user"),
         };
