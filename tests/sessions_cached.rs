@@ -6,7 +6,9 @@ const CACHED: bool = true;
 #[allow(dead_code)] // the modules that are left out use the rest
 #[path = "sessions"]
 mod sessions {
+    #[allow(dead_code)] // the tests over a bare store use the rest
     mod bench;
+    #[allow(dead_code)] // the same
     mod tap;
 
     mod devices;

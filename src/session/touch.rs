@@ -15,8 +15,9 @@ impl Sessions {
     /// commit.
     pub fn is_at_rest(&self, session: &Session, touch: bool) -> bool {
         let (lifecycle, now) = (&self.options.lifecycle, self.now());
-        let rolls = lifecycle.rolling == Rolling::Always || lifecycle.is_touch_due(&session.record, now);
-        !(touch && rolls) && !session.resign && !self.is_refresh_due(session, touch, now)
+        let rolls = touch && (lifecycle.rolling == Rolling::Always || lifecycle.is_touch_due(&session.record, now));
+        let is_due = rolls || session.resign || self.is_refresh_due(session, touch, now);
+        !is_due
     }
 
     /// Starts a touch if one is due and none of this session is under way. The answer does not wait for it: nothing that the visitor

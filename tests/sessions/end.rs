@@ -3,7 +3,7 @@
 use super::bench::*;
 use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::sessions::Options;
-use cloakroom::session::{Changes, CookieOrder, Event, Visitor};
+use cloakroom::session::{Changes, CookieOrder, Dropped, Event, Visitor};
 
 fn by_field(options: &mut Options) {
     options.user_from = Some(vec!["userinfo".into()]);
@@ -162,4 +162,18 @@ async fn nothing_else_applies_beside_an_end() {
     let outcome = bench.send(&cookie, Changes { end: end().end, ..changes }).await;
 
     assert_eq!((outcome.event, cookie_in(&outcome), bench.stored(&cookie).await), (Event::Ended, None, None));
+}
+
+#[tokio::test]
+async fn a_renewal_that_an_end_overtook_is_dropped_and_says_why() {
+    for grace in [Some(10 * SECOND), None] {
+        let bench = Bench::with(|options| options.lifecycle.renew_grace = grace);
+        let cookie = bench.begin(set(r#"{"a":1}"#)).await;
+        let slow = bench.resume(&cookie).await;
+        bench.send(&cookie, end()).await;
+
+        let outcome = bench.commit(slow, renew()).await;
+
+        assert_eq!((outcome.event, outcome.cookie), (Event::Dropped(Dropped::Gone), CookieOrder::Keep), "{grace:?}");
+    }
 }

@@ -1,8 +1,11 @@
 //! Signing in and out, by the app's word and by a field of the data.
 
 use super::bench::*;
+use cloakroom::session::id::SessionKey;
 use cloakroom::session::sessions::{Keep, Options};
+use cloakroom::session::store::SessionStore as _;
 use cloakroom::session::{Changes, Dropped, Event, Visitor};
+use std::sync::Arc;
 
 fn by_field(path: &str) -> impl FnOnce(&mut Options) {
     let path = path.split('.').map(str::to_owned).collect();
@@ -179,6 +182,22 @@ async fn a_login_over_a_session_that_another_tab_renewed_ends_the_renewed_one() 
 
     assert!(!matches!(bench.resume(&renewed).await, Visitor::Known(_)));
     assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn a_login_ends_a_renewed_session_under_every_id_that_a_renewal_gave_it() {
+    let bench = Bench::with(|options| options.lifecycle.renew_grace = None);
+    let cookie = bench.begin(set(r#"{"a":1}"#)).await;
+    let slow = bench.resume(&cookie).await;
+    let renewed = cookie_in(&bench.send(&cookie, renew()).await).unwrap();
+    // Another proxy is just renewing the same session: it has inserted, and not yet seen that it was too late.
+    let unfinished = bench.stored(&renewed).await.unwrap();
+    bench.store.create(&SessionKey::stored("0".into()), Arc::new(unfinished)).await.unwrap();
+
+    let outcome = bench.commit(slow, login("alice")).await;
+
+    assert_eq!(outcome.event, Event::LoggedIn);
+    assert!(!matches!(bench.resume(&renewed).await, Visitor::Known(_)));
 }
 
 #[tokio::test]
