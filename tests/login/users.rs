@@ -89,7 +89,7 @@ async fn a_user_who_is_removed_while_the_proxy_stands_still_is_signed_out_too() 
 
     let removed = proxy.run_with(&["user", "remove", "alice"], "").await;
 
-    assert!(removed.0 == Some(0) && removed.2.ends_with("sessions ended: 1\n"), "{removed:?}");
+    assert!(removed.0 == Some(0) && removed.2.ends_with("the sessions of `alice` are ended\n"), "{removed:?}");
     proxy.restart().await;
     let mut alice = alice.at(proxy.addr());
     assert_ne!(alice.get("/private/x").await.status, 200);
