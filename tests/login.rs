@@ -18,3 +18,5 @@ mod site;
 #[allow(dead_code)] // the faults that are not struck here
 #[path = "sessions/tap.rs"]
 mod tap;
+#[path = "login/users.rs"]
+mod users;

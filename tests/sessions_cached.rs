@@ -3,6 +3,7 @@
 /// Read by the tests that both binaries share.
 const CACHED: bool = true;
 
+#[allow(dead_code)] // the modules that are left out use the rest
 #[path = "sessions"]
 mod sessions {
     #[allow(dead_code)] // the tests over a bare store use the rest

@@ -80,6 +80,15 @@ impl Source {
         }
     }
 
+    /// Whether the entry is still true after the time that hashing took.
+    pub(super) fn is_current(&self, entry: &Entry) -> bool {
+        match self {
+            Source::File(file) => file.find(&entry.account.user).as_ref() == Some(entry),
+            // The next look at those who have signed in sees what has changed since it was read.
+            Source::Mongo(_) => true,
+        }
+    }
+
     /// The user has signed in.
     pub(super) fn note(&self, entry: &Entry) {
         match self {

@@ -92,7 +92,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
     let (store, mongo_at) = store::read(root.section("store", "`[store]`"));
     let session = session::read(root.section("session", "`[session]`"), &cookie::Site::of(&server), mongo_at);
-    let login = login::read(root.section("login", "`[login]`"), &store);
+    let login = login::read(root.section("login", "`[login]`"), &store, &session.cookie.path);
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
     let around = routes::Surroundings {

@@ -116,7 +116,7 @@ impl Sessions {
             }
         }
         if let Some(end) = changes.end {
-            return self.end(&visitor, end, at.secure).await;
+            return self.end_to_the_last(&visitor, end, at.secure).await;
         }
         match visitor {
             Visitor::Known(session) => self.change(*session, &changes, at).await,
@@ -414,6 +414,6 @@ fn in_millis(length: Option<Duration>) -> Option<i64> {
     i64::try_from(length?.as_millis()).ok()
 }
 
-fn unavailable(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+pub(super) fn unavailable(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     StoreError::Unavailable { during: super::store::Operation::Update, applied: Applied::Unknown, source }
 }

@@ -11,20 +11,25 @@ const MAX_DEPTH: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Data(Vec<Field>);
 
-/// One top-level field: name and value as JSON text.
-#[derive(Clone, Debug)]
+/// One top-level field: name and value as JSON text. One allocation, because a proxy holds many in memory.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// The name as a JSON string literal, quotes included.
-    raw_name: Box<str>,
-    /// The name, unless it holds a lone surrogate (JavaScript allows it, UTF-8 does not).
-    name: Option<Box<str>>,
-    value: Box<RawValue>,
+    /// `"name":value`.
+    text: Box<str>,
+    /// Where the colon is.
+    colon: usize,
+    name: Name,
 }
 
-impl PartialEq for Field {
-    fn eq(&self, other: &Self) -> bool {
-        self.raw_name == other.raw_name && self.value.get() == other.value.get()
-    }
+/// A name beside its JSON string literal.
+#[derive(Clone, Debug, PartialEq)]
+enum Name {
+    /// What stands between the quotes.
+    Literal,
+    /// Another spelling than the literal's, which has escapes.
+    Escaped(Box<str>),
+    /// It holds a lone surrogate: JavaScript allows it, UTF-8 does not.
+    Unspeakable,
 }
 
 /// Why JSON text is no session data or no patch.
@@ -41,18 +46,45 @@ pub enum DataError {
 impl Field {
     /// A field from a plain name and JSON text; `None` if the text is no JSON.
     pub fn new(name: &str, json: String) -> Option<Self> {
-        let raw_name = serde_json::to_string(name).ok()?.into_boxed_str();
-        Some(Field { raw_name, name: Some(name.into()), value: RawValue::from_string(json).ok()? })
+        Some(Field::raw(&serde_json::to_string(name).ok()?, &RawValue::from_string(json).ok()?))
+    }
+
+    /// A field from a JSON string literal and a value.
+    fn raw(literal: &str, value: &RawValue) -> Self {
+        let name = match serde_json::from_str::<String>(literal) {
+            Ok(name) if literal.get(1..literal.len() - 1) == Some(&name) => Name::Literal,
+            Ok(name) => Name::Escaped(name.into_boxed_str()),
+            Err(_) => Name::Unspeakable,
+        };
+        Field { text: format!("{literal}:{}", value.get()).into_boxed_str(), colon: literal.len(), name }
+    }
+
+    /// Gives it another value, which is JSON text.
+    fn set(&mut self, json: &str) {
+        self.text = format!("{}:{json}", self.literal()).into_boxed_str();
     }
 
     /// The name; `None` if it holds a lone surrogate.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        match &self.name {
+            Name::Literal => self.text.get(1..self.colon - 1),
+            Name::Escaped(name) => Some(name),
+            Name::Unspeakable => None,
+        }
+    }
+
+    /// The name as a JSON string literal, quotes included.
+    fn literal(&self) -> &str {
+        self.text.get(..self.colon).unwrap_or_default()
     }
 
     /// The value's JSON text.
     pub fn json(&self) -> &str {
-        self.value.get()
+        self.text.get(self.colon + 1..).unwrap_or_default()
+    }
+
+    fn is_called_as(&self, other: &Field) -> bool {
+        self.literal() == other.literal() || self.name().is_some() && self.name() == other.name()
     }
 }
 
@@ -63,6 +95,7 @@ impl Data {
         let fields = (&mut reader).deserialize_map(Fields)?;
         reader.end()?;
         let mut data = Data::default();
+        data.0.reserve_exact(fields.len());
         fields.into_iter().for_each(|field| data.put(field));
         Ok(data)
     }
@@ -114,7 +147,7 @@ impl Data {
     /// Removes a top-level field and returns its JSON text.
     pub fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|f| f.name() == Some(name))?;
-        Some(self.0.remove(at).value.get().to_owned())
+        Some(self.0.remove(at).json().to_owned())
     }
 
     /// Keeps only the named fields.
@@ -124,8 +157,8 @@ impl Data {
 
     /// Adds a field, or replaces the value of the one with the same name.
     pub fn put(&mut self, field: Field) {
-        match self.0.iter_mut().find(|f| f.raw_name == field.raw_name || (f.name.is_some() && f.name == field.name)) {
-            Some(old) => old.value = field.value,
+        match self.0.iter_mut().find(|old| old.is_called_as(&field)) {
+            Some(old) => old.set(field.json()),
             None => self.0.push(field),
         }
     }
@@ -141,15 +174,19 @@ impl Data {
     /// Applies a JSON Merge Patch (RFC 7396): `null` removes, objects merge, anything else replaces.
     pub fn merge(&mut self, patch: &Data) {
         for change in &patch.0 {
-            let at = self.0.iter().position(|f| f.raw_name == change.raw_name || (f.name.is_some() && f.name == change.name));
-            let old = at.and_then(|at| self.0.get(at)).map(|f| f.value.as_ref());
-            match (merged(old, &change.value), at) {
+            let at = self.0.iter().position(|field| field.is_called_as(change));
+            let old = at.and_then(|at| self.0.get(at)).map(Field::json);
+            match (merged(old, change.json()), at) {
                 (Some(value), Some(at)) => {
                     if let Some(field) = self.0.get_mut(at) {
-                        field.value = value;
+                        field.set(&value);
                     }
                 }
-                (Some(value), None) => self.0.push(Field { value, ..change.clone() }),
+                (Some(value), None) => {
+                    let mut field = change.clone();
+                    field.set(&value);
+                    self.0.push(field);
+                }
                 (None, Some(at)) => drop(self.0.remove(at)),
                 (None, None) => {}
             }
@@ -162,9 +199,7 @@ impl Data {
             if number > 0 {
                 out.push(',');
             }
-            out.push_str(&field.raw_name);
-            out.push(':');
-            out.push_str(field.value.get());
+            out.push_str(&field.text);
         }
     }
 
@@ -179,18 +214,18 @@ impl Data {
 
     /// Bytes of the object's members as JSON.
     pub fn size(&self) -> usize {
-        self.0.iter().map(|f| f.raw_name.len() + f.value.get().len() + 2).sum()
+        self.0.iter().map(|field| field.text.len() + 1).sum()
     }
 }
 
-/// RFC 7396's `MergePatch(Target, Patch)`; `None`: the member goes.
-fn merged(old: Option<&RawValue>, patch: &RawValue) -> Option<Box<RawValue>> {
-    match patch.get().as_bytes().first() {
+/// RFC 7396's `MergePatch(Target, Patch)`, over JSON text; `None`: the member goes.
+fn merged(old: Option<&str>, patch: &str) -> Option<String> {
+    match patch.as_bytes().first() {
         Some(b'n') => None,
         Some(b'{') => {
-            let mut target = old.and_then(|old| Data::parse(old.get()).ok()).unwrap_or_default();
-            target.merge(&Data::parse(patch.get()).ok()?);
-            RawValue::from_string(target.to_json()).ok()
+            let mut target = old.and_then(|old| Data::parse(old).ok()).unwrap_or_default();
+            target.merge(&Data::parse(patch).ok()?);
+            Some(target.to_json())
         }
         _ => Some(patch.to_owned()),
     }
@@ -227,8 +262,7 @@ impl<'de> Visitor<'de> for Fields {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Vec::new();
         while let Some(raw_name) = map.next_key_seed(RawText)? {
-            let name = serde_json::from_str::<String>(raw_name.get()).ok().map(String::into_boxed_str);
-            fields.push(Field { raw_name: raw_name.get().into(), name, value: map.next_value_seed(RawText)? });
+            fields.push(Field::raw(raw_name.get(), &map.next_value_seed(RawText)?));
         }
         Ok(fields)
     }

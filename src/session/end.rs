@@ -1,6 +1,7 @@
 //! Ending: in the store first; if it refuses, this proxy turns the session away from memory and keeps trying.
 
 use super::changes::{CookieOrder, End, Event, Outcome};
+use super::commit::unavailable;
 use super::ended::Unconfirmed;
 use super::id::{Handle, IdHash, SessionKey};
 use super::lifecycle::Lapse;
@@ -50,8 +51,14 @@ impl Grave {
 
 impl Sessions {
     /// Ends the visitor's session, or all of its user's. `Ok` even if the store refuses: then the event says that the end is unconfirmed,
-    /// the cookie goes all the same, and this proxy lets the session in no more.
+    /// the cookie goes all the same, and this proxy lets the session in no more. Runs to its end even if the caller goes away.
     pub async fn end(self: &Arc<Self>, visitor: &Visitor, end: End, secure: bool) -> Result<Outcome, Arc<StoreError>> {
+        let (sessions, visitor) = (self.clone(), visitor.clone());
+        let task = tokio::spawn(async move { sessions.end_to_the_last(&visitor, end, secure).await });
+        task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
+    }
+
+    pub(super) async fn end_to_the_last(self: &Arc<Self>, visitor: &Visitor, end: End, secure: bool) -> Result<Outcome, Arc<StoreError>> {
         let mut event = Event::Ended;
         match visitor {
             Visitor::Known(session) => {

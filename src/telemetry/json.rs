@@ -1,9 +1,8 @@
 //! Log lines as JSON, one object a line. The logging library's own writer sorts fields into maps first: that took a sixth of a request.
 
+use crate::clock::{Clock as _, SystemClock, Timestamp};
 use std::cell::RefCell;
 use std::fmt::{self, Debug};
-use std::time::{SystemTime, UNIX_EPOCH};
-use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -94,20 +93,18 @@ fn write_text(to: &mut Writer<'_>, text: &str) -> fmt::Result {
 /// `2026-11-24T00:40:53.123Z`. The date is worked out once a second on each thread.
 fn write_now(to: &mut Writer<'_>) -> fmt::Result {
     thread_local! {
-        static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((0, String::new())) };
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    SECOND.with_borrow_mut(|(second, text)| {
-        if *second != now.as_secs() || text.is_empty() {
-            let moment = OffsetDateTime::from(UNIX_EPOCH + now);
-            (*second, *text) = (now.as_secs(), moment.format(&SECONDS).map_err(|_| fmt::Error)?);
+    let now = SystemClock.now();
+    let (second, millis) = (now.0.div_euclid(1000), now.0.rem_euclid(1000));
+    SECOND.with_borrow_mut(|(known, text)| {
+        if *known != second || text.is_empty() {
+            let iso = Timestamp(second * 1000).to_iso().unwrap_or_default();
+            (*known, *text) = (second, iso.trim_end_matches("000Z").to_owned());
         }
-        write!(to, "{text}.{:03}Z", now.subsec_millis())
+        write!(to, "{text}{millis:03}Z")
     })
 }
-
-const SECONDS: &[time::format_description::FormatItem<'_>] =
-    time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
 
 #[cfg(test)]
 mod tests {

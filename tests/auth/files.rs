@@ -161,3 +161,30 @@ fn a_gatekeeper_is_shared_by_all_requests() {
     assert_sync::<Gatekeeper>();
     assert_sync::<Sessions>();
 }
+
+#[tokio::test]
+async fn whoever_is_removed_while_the_password_is_hashed_stays_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("[users.alice]\nhash = \"{}\"\n", hash("correct horse"));
+    let settings = Settings { sources: vec![SourceSettings::File(users_toml(folder.path(), &text))], throttle: UNLIMITED, strength: CHEAP };
+    let pool = HashPool::with(1, 1, PATIENCE);
+    let clock = Arc::new(ManualClock::at(Timestamp(0)));
+    let (gatekeeper, mut ousted) = Gatekeeper::open(&settings, pool.clone(), clock, Arc::new(OsEntropy)).await.unwrap();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let occupied = tokio::spawn(async move { pool.run(move || assert!(stopped.recv().is_err())).await });
+    tokio::task::yield_now().await;
+    let gatekeeper = Arc::new(gatekeeper);
+    let checker = gatekeeper.clone();
+    let waiting = tokio::spawn(async move {
+        let password = Password::new("correct horse").unwrap();
+        checker.check(Attempt { user: "alice", password: &password, client: "192.0.2.1".parse().unwrap(), known_device: false }).await
+    });
+    tokio::task::yield_now().await;
+
+    users_toml(folder.path(), "");
+    assert_eq!(ousted.recv().await.unwrap(), "alice");
+    drop(stop);
+
+    assert_eq!(waiting.await.unwrap(), Answer::Refused);
+    occupied.await.unwrap().unwrap();
+}

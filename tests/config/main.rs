@@ -556,3 +556,11 @@ fn mistakes_about_an_apps_users_are_told() {
     let twice = "[login]\nusers = [\"mongodb\"]";
     assert_eq!(titles_beside_a_route(twice), ["2:10: `mongodb` stands for `[login.mongodb]`"]);
 }
+
+#[test]
+fn a_login_that_leads_in_a_circle_or_that_no_cookie_reaches_is_refused() {
+    assert_eq!(titles_beside_a_route("[login]\ndefault_return = \"/login?x\""), ["2:18: `default_return` cannot be `/login`"]);
+    assert_eq!(titles_beside_a_route("[login]\nlogout_path = \"/bye\"\ndefault_return = \"/bye\"").len(), 1);
+    let elsewhere = titles_beside_a_route("[login]\n[session.cookie]\npath = \"/app\"");
+    assert!(elsewhere.iter().any(|title| title.contains("is not sent to `/login`")), "{elsewhere:?}");
+}

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use cloakroom::clock::{ManualClock, Timestamp};
 use cloakroom::session::id::{Handle, SessionKey};
 use cloakroom::session::lifecycle::Lapse;
-use cloakroom::session::record::{Epoch, Record, WriteToken};
+use cloakroom::session::record::{Data, Epoch, Record, WriteToken};
 use cloakroom::session::store::Operation::{Create, Load, Remove, Touch, Update};
 use cloakroom::session::store::cached::{CacheSettings, Change, News};
 use cloakroom::session::store::{
@@ -242,7 +242,8 @@ async fn a_read_that_began_before_a_write_or_an_end_does_not_put_the_old_record_
             Meanwhile::Removed => drop(cached.remove(&key("k")).await.unwrap()),
             Meanwhile::Changed => {
                 let (record, version) = loaded(scene.store.as_ref(), "k").await;
-                cached.update(&key("k"), &version, Arc::new(changed(&record, "a", "1")), NOW).await.unwrap();
+                let third = changed(&changed(&record, "a", "1"), "b", "1");
+                cached.update(&key("k"), &version, Arc::new(third), NOW).await.unwrap();
             }
             Meanwhile::AllOfUserRemoved => drop(cached.bury(&of("ada"), &TOMBSTONE).await.unwrap()),
             Meanwhile::ToldRemoved => cached.shelf().changed(&key("k"), &Change::Removed),
@@ -259,25 +260,31 @@ async fn a_read_that_began_before_a_write_or_an_end_does_not_put_the_old_record_
 
 #[tokio::test]
 async fn of_two_writes_whose_acknowledgements_cross_the_older_is_not_kept() {
-    let scene = Scene::new();
-    scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
-    let (first, version) = loaded(scene.store.as_ref(), "k").await;
-    let second = changed(&first, "a", "1");
-    let slow = Arc::new(SlowAnswer::of(Found::Absent));
-    let cached = Arc::new(CachedStore::new(slow.clone(), CacheSettings { ttl: TTL, sessions: 9, bytes: 1 << 20 }, scene.clock.clone()));
-    let older = tokio::spawn({
-        let (cached, version, second) = (cached.clone(), version.clone(), second.clone());
-        async move { cached.touch(&key("k"), &version, &touch(None), NOW).await.map(|_| second) }
-    });
-    slow.asked.notified().await;
-    let third = changed(&second, "b", "2");
+    for older_is_a_use in [true, false] {
+        let scene = Scene::new();
+        scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
+        let (first, version) = loaded(scene.store.as_ref(), "k").await;
+        let second = changed(&first, "a", "1");
+        let slow = Arc::new(SlowAnswer::of(Found::Absent));
+        let cached = Arc::new(CachedStore::new(slow.clone(), CacheSettings { ttl: TTL, sessions: 9, bytes: 1 << 20 }, scene.clock.clone()));
+        let older = tokio::spawn({
+            let (cached, version, second) = (cached.clone(), version.clone(), second.clone());
+            async move {
+                match older_is_a_use {
+                    true => cached.touch(&key("k"), &version, &touch(None), NOW).await,
+                    false => cached.update(&key("k"), &version, Arc::new(second), NOW).await,
+                }
+            }
+        });
+        slow.asked.notified().await;
 
-    cached.update(&key("k"), &version, Arc::new(third), NOW).await.unwrap();
-    slow.answer.notify_one();
-    older.await.unwrap().unwrap();
+        cached.update(&key("k"), &version, Arc::new(changed(&second, "b", "2")), NOW).await.unwrap();
+        slow.answer.notify_one();
+        older.await.unwrap().unwrap();
 
-    let told = cached.at_hand(&key("k"), NOW);
-    assert!(told.is_none_or(|told| matches!(&told, Found::Live(told, _) if told.revision == 3)));
+        let told = cached.at_hand(&key("k"), NOW);
+        assert!(told.as_ref().is_none_or(|told| matches!(told, Found::Live(told, _) if told.revision == 3)), "{told:?}");
+    }
 }
 
 #[tokio::test]
@@ -523,7 +530,7 @@ async fn hits_and_misses_are_counted() {
     assert_eq!((health.entries, health.hits, health.misses), (1, 4, 2));
 }
 
-/// A store whose loads and touches wait for their answer, and that has done everything else already.
+/// A store whose loads, touches and changes to revision 2 wait for their answer, and that has done everything else already.
 struct SlowAnswer {
     found: Found,
     asked: tokio::sync::Notify,
@@ -548,7 +555,11 @@ impl SessionStore for SlowAnswer {
         Ok(self.found.clone())
     }
 
-    async fn update(&self, _: &SessionKey, _: &Version, _: Arc<Record>, _: Timestamp) -> Result<Updated, StoreError> {
+    async fn update(&self, _: &SessionKey, _: &Version, record: Arc<Record>, _: Timestamp) -> Result<Updated, StoreError> {
+        if record.revision == 2 {
+            self.asked.notify_one();
+            self.answer.notified().await;
+        }
         Ok(Updated::Done)
     }
 
@@ -589,4 +600,32 @@ impl SessionStore for SlowAnswer {
     fn describe(&self) -> String {
         String::new()
     }
+}
+
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn what_is_cached_takes_no_more_memory_than_it_is_said_to() {
+    let settings = CacheSettings { ttl: TTL, sessions: 100_000, bytes: 64 << 20 };
+    let cached = CachedStore::new(Arc::new(SlowAnswer::of(Found::Absent)), settings, Arc::new(ManualClock::at(NOW)));
+    let before = resident();
+
+    for n in 0..50_000_u128 {
+        let data = format!(
+            r#"{{"userinfo":"user{n}","cart":["a","b","c"],"email":"user{n}@example.com","roles":["admin","editor"],"notes":"{}"}}"#,
+            "x".repeat(380)
+        );
+        let session = Record { data: Data::parse(&data).unwrap(), ..of_user(&format!("user{n}")) };
+        let name = format!("{:064x}", n * 0x9e37_79b9_7f4a_7c15);
+        cached.create(&key(&name), Arc::new(session)).await.unwrap();
+    }
+
+    let health = cached.health().cache.unwrap();
+    let taken = (resident() - before) as u64;
+    println!("{} sessions of 500 bytes take {taken} bytes, estimated {}", health.entries, health.bytes);
+    assert!(health.bytes <= 64 << 20 && health.entries > 30_000, "{health:?}");
+    assert!(taken < health.bytes * 5 / 4, "{taken} bytes, {health:?}");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -115,6 +115,20 @@ impl Cloakroom {
     /// Runs a subcommand beside it; `(exit code, standard output, standard error)`.
     pub async fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         run(self.folder.path(), &self.env, arguments).await
+    }
+
+    /// Runs a subcommand beside it, with this standard input; `(exit code, standard output, standard error)`.
+    pub async fn run_with(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+        let mut child = command(self.folder.path(), &self.env);
+        child.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        // A command that reads nothing may have ended already.
+        stdin.write_all(input.as_bytes()).await.ok();
+        drop(stdin);
+        let output = child.wait_with_output().await.expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 
     /// Replaces `proxy.toml`.

@@ -8,6 +8,7 @@ use super::{MongoUsers, MongoUsersError};
 use crate::auth::hash::StoredHash;
 use crate::auth::source::Entry;
 use mongodb::bson::{RawDocument, RawDocumentBuf, doc};
+use mongodb::error::{Error, ErrorKind};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError, Weak};
@@ -22,6 +23,7 @@ const BATCH: usize = 1000;
 /// Looks until the hashes are sampled again.
 const SAMPLE_EVERY: u64 = 120;
 const SAMPLE: i32 = 64;
+const NO_COLLECTION: i32 = 26;
 
 /// Which hash a stronger one has replaced. Without it, the other proxies would take the stronger hash for a new password.
 pub(super) const MARK: &str = "rehashedFrom";
@@ -49,13 +51,21 @@ struct Watched {
 #[derive(Clone)]
 struct Seen {
     hash: String,
+    /// Perhaps the session is not stored yet: an end that came now would miss it.
+    is_new: bool,
     is_missed: bool,
+}
+
+impl Seen {
+    fn with(hash: String) -> Self {
+        Seen { hash, is_new: false, is_missed: false }
+    }
 }
 
 impl SignedIn {
     pub(super) fn add(&self, entry: &Entry) {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = Seen { hash: digest(&entry.hash), is_missed: false };
+        let seen = Seen { is_new: true, ..Seen::with(digest(&entry.hash)) };
         if watched.users.insert(entry.account.user.clone(), seen).is_none() {
             watched.order.push_back(entry.account.user.clone());
         }
@@ -74,6 +84,9 @@ impl SignedIn {
     fn is_ousted(&self, user: &str, now: Option<Now>) -> bool {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(seen) = watched.users.get_mut(user) else { return false };
+        if std::mem::take(&mut seen.is_new) {
+            return false;
+        }
         let is_ousted = match now {
             None => std::mem::replace(&mut seen.is_missed, true),
             Some(now) if now.is_open && now.hash == seen.hash => {
@@ -81,7 +94,7 @@ impl SignedIn {
                 false
             }
             Some(Now { is_open: true, hash, replaced: Some(replaced) }) if replaced == seen.hash => {
-                *seen = Seen { hash, is_missed: false };
+                *seen = Seen::with(hash);
                 false
             }
             Some(_) => true,
@@ -91,6 +104,14 @@ impl SignedIn {
             watched.order.retain(|other| other != user);
         }
         is_ousted
+    }
+}
+
+/// A collection that does not exist has no index.
+fn none_yet(error: Error) -> Result<Vec<String>, Error> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) if command.code == NO_COLLECTION => Ok(Vec::new()),
+        _ => Err(error),
     }
 }
 
@@ -104,10 +125,14 @@ struct Now {
 /// Looks again and again until the users' owner or the listener is gone.
 pub(super) fn keep_watching(users: Weak<MongoUsers>, tell: UnboundedSender<String>) {
     tokio::spawn(async move {
+        let mut is_checked = false;
         for look in 0_u64.. {
             let Some(users) = users.upgrade() else { return };
-            if look.is_multiple_of(SAMPLE_EVERY) || users.kinds().is_empty() {
+            if look.is_multiple_of(SAMPLE_EVERY) || !is_checked {
                 users.sample().await;
+            }
+            if !is_checked {
+                is_checked = users.check_index().await.is_ok();
             }
             match users.look().await {
                 // Nobody listens: the process is about to end.
@@ -147,6 +172,18 @@ impl MongoUsers {
             replaced: document.get_str(MARK).ok().map(str::to_owned),
             is_open: self.reader.is_open(document),
         }
+    }
+
+    /// Without an index each question reads the whole collection.
+    async fn check_index(&self) -> Result<(), MongoUsersError> {
+        let names = self.ask(|users| async move { users.list_index_names().await.or_else(none_yet) }).await?;
+        let field = &self.settings.name_field;
+        // The names that the driver and Mongoose give: `email_1`. An index of another name may do as well.
+        if *field != "_id" && !names.iter().any(|name| name.starts_with(&format!("{field}_"))) {
+            let (collection, field) = (self.settings.collection.as_str(), field.as_str());
+            tracing::warn!(collection, field, "the users have no index by their name: signing in reads the whole collection");
+        }
+        Ok(())
     }
 
     /// Looks at some hashes, to know what it costs to check a user; names that nobody has will cost the same.

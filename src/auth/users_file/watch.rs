@@ -28,15 +28,16 @@ impl UsersFile {
     pub fn keep_fresh(self: &Arc<Self>, tell: UnboundedSender<String>) {
         let file = Arc::downgrade(self);
         tokio::spawn(async move {
-            let mut watch = Watch::default();
+            let (mut watch, mut due) = (Watch::default(), Vec::new());
             while !tell.is_closed() {
                 tokio::time::sleep(EVERY).await;
-                let Some((watched, ousted)) = look_aside(file.clone(), watch).await else { return };
-                watch = watched;
-                for user in ousted {
+                // Told one look later: a sign-in that was let through just before the change has its session by then, and loses it.
+                for user in std::mem::take(&mut due) {
                     // Nobody listens: the process is about to end.
                     let _ = tell.send(user);
                 }
+                let Some((watched, ousted)) = look_aside(file.clone(), watch).await else { return };
+                (watch, due) = (watched, ousted);
             }
         });
     }

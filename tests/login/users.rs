@@ -1,0 +1,96 @@
+//! Users come and go while the proxy runs: by hand, and by `cloakroom user`.
+
+use super::site::{PASSWORD, Site, sign_in, users};
+use crate::support::{App, Browser, Cloakroom};
+use std::time::Duration;
+
+/// Longer than a change takes to be noticed, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the browser is not signed in any more.
+async fn signed_out(browser: &mut Browser) {
+    let out = async {
+        while browser.get("/private/x").await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, out).await.expect("the session ends");
+}
+
+#[tokio::test]
+async fn whoever_is_removed_from_the_file_is_signed_out_and_nobody_else() {
+    let site = Site::start().await;
+    let (mut alice, mut bob) = (site.signed_in("alice").await, site.signed_in("bob").await);
+    assert_eq!((alice.get("/private/x").await.status, bob.get("/private/x").await.status), (200, 200));
+
+    let without_alice = users().split("\n\n").nth(1).unwrap();
+    std::fs::write(site.proxy.folder().join("users.toml"), without_alice).unwrap();
+
+    signed_out(&mut alice).await;
+    assert_eq!(bob.get("/private/x").await.status, 200);
+    assert_eq!(sign_in(&mut site.browser(), "/login", "alice", PASSWORD).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_broken_file_is_told_with_its_place_and_changes_nothing() {
+    let site = Site::start().await;
+    let mut alice = site.signed_in("alice").await;
+
+    std::fs::write(site.proxy.folder().join("users.toml"), "[users.bob]\nhash = \"$2b$10$half").unwrap();
+    site.proxy.logged("users.toml:2:").await;
+
+    assert_eq!(alice.get("/private/x").await.status, 200);
+    site.signed_in("bob").await;
+}
+
+fn toml(app: &App) -> String {
+    format!(
+        "[login]\nthrottle = {{ per_user = \"off\", per_client = \"off\" }}\n[[routes]]\nupstream = \"{}\"\nsession = \"required\"\nwrite = \"all\"\n",
+        app.url()
+    )
+}
+
+#[tokio::test]
+async fn users_are_added_changed_and_removed_beside_a_running_proxy() {
+    let app = App::start().await;
+    let proxy = Cloakroom::start(&toml(&app)).await;
+    let mut browser = Browser::new(proxy.addr()).header("Accept", "text/html");
+    assert_eq!(sign_in(&mut browser, "/login", "alice", "first password").await.status, 401);
+
+    let added = proxy.run_with(&["user", "add", "alice", "--role", "admin"], "first password\n").await;
+    assert_eq!(added.0, Some(0), "{added:?}");
+    let entered = async {
+        while sign_in(&mut browser, "/login", "alice", "first password").await.status != 303 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, entered).await.expect("the new user is noticed");
+    assert_eq!(browser.get("/private/x").await.received("x-session-role"), ["admin"]);
+
+    let changed = proxy.run_with(&["user", "password", "alice"], "second password\n").await;
+    assert!(changed.0 == Some(0) && changed.2.contains("a running cloakroom ends the sessions"), "{changed:?}");
+    signed_out(&mut browser).await;
+    assert_eq!(sign_in(&mut browser, "/login", "alice", "second password").await.status, 303);
+
+    let removed = proxy.run_with(&["user", "remove", "alice"], "").await;
+    assert_eq!(removed.0, Some(0), "{removed:?}");
+    signed_out(&mut browser).await;
+    let log = proxy.log();
+    assert!(!log.contains("first password") && !log.contains("second password") && !log.contains("$argon2"), "{log}");
+}
+
+#[tokio::test]
+async fn a_user_who_is_removed_while_the_proxy_stands_still_is_signed_out_too() {
+    let app = App::start().await;
+    let mut proxy = Cloakroom::with(&toml(&app)).file("users.toml", users()).start().await;
+    let mut alice = Browser::new(proxy.addr()).header("Accept", "text/html");
+    assert_eq!(sign_in(&mut alice, "/login", "alice", PASSWORD).await.status, 303);
+    proxy.stop().await;
+
+    let removed = proxy.run_with(&["user", "remove", "alice"], "").await;
+
+    assert!(removed.0 == Some(0) && removed.2.ends_with("sessions ended: 1\n"), "{removed:?}");
+    proxy.restart().await;
+    let mut alice = alice.at(proxy.addr());
+    assert_ne!(alice.get("/private/x").await.status, 200);
+}
