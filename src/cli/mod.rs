@@ -6,6 +6,7 @@ pub mod check;
 pub mod demo;
 pub mod desk;
 pub mod explain;
+pub mod gate;
 pub mod healthcheck;
 pub mod run;
 pub mod secret;
