@@ -182,8 +182,9 @@ impl Edge {
 
     /// Answers one of our own pages. `form` is the body of a POST.
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
-        let visitor =
-            if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
+        // Read whatever its path says: a logout must find the session.
+        let cookies = if endpoint.is_personal() { self.named_cookies(headers) } else { Vec::new() };
+        let visitor = self.sessions.resume(&cookies).await;
         if let Visitor::Unreachable { error, .. } = &visitor {
             tracing::warn!(error = chain(error.as_ref()), page = endpoint.name(), "a visitor's session cannot be read");
         }
@@ -191,7 +192,8 @@ impl Edge {
         let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
         let (sessions, ended_cookies) = (&self.sessions, ended_cookies.as_slice());
         let (exposed, doors, desk, manner) = (self.policy.exposed.as_slice(), &self.policy.doors, self.desk.as_ref(), self.manner(headers));
-        let question = Question { inbound, headers, form, visitor, client, sessions, ended_cookies, exposed, manner, doors, desk };
+        let cookies = cookies.as_slice();
+        let question = Question { inbound, headers, form, visitor, cookies, client, sessions, ended_cookies, exposed, manner, doors, desk };
         endpoint::answer(endpoint, &question).await
     }
 
@@ -337,6 +339,10 @@ impl Edge {
         if !cookie::path_matches(self.sessions.cookie_path(), inbound.target.path()) {
             return Vec::new();
         }
+        self.named_cookies(headers)
+    }
+
+    fn named_cookies(&self, headers: &HeaderMap) -> Vec<String> {
         cookie::values(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), self.sessions.cookie_name())
     }
 

@@ -42,7 +42,7 @@ pub async fn end(question: &Question<'_>) -> Reply {
     let ended = if let Visitor::Known(session) = visitor { Some(session.handle().as_str().to_owned()) } else { None };
     let user = question.user().map(str::to_owned);
     let end = if form.ticked("everywhere") { End::All } else { End::This };
-    let event = match sessions.end(visitor, end, inbound.secure).await {
+    let event = match sessions.end_with(visitor, question.cookies, end, inbound.secure).await {
         Ok(outcome) => outcome.event,
         Err(_) => Event::EndUnconfirmed,
     };

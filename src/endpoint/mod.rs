@@ -105,6 +105,8 @@ pub struct Question<'a> {
     /// The body of a POST.
     pub form: &'a [u8],
     pub visitor: Visitor,
+    /// The values of all cookies with our session cookie's name.
+    pub cookies: &'a [String],
     /// The visitor's browser and address.
     pub client: Client,
     pub sessions: &'a Arc<Sessions>,

@@ -109,10 +109,14 @@ impl Sessions {
         if changes.max_age.is_some_and(|length| length.is_zero()) {
             changes.end = changes.end.or(Some(End::This));
         }
-        if changes.end.is_none() && changes.patches.contains(&Patch::Null) {
+        if let Some(null) = changes.patches.iter().rposition(|patch| *patch == Patch::Null) {
             match self.options.unset {
-                Unset::Destroy => changes.end = Some(End::This),
-                Unset::Keep => return Ok(Outcome::quiet(if matches!(visitor, Visitor::Known(_)) { Event::Resumed } else { Event::None })),
+                Unset::Destroy => changes.end = changes.end.or(Some(End::This)),
+                // What came before it is dropped, as express-session drops it; the rest of the answer holds.
+                Unset::Keep => drop(changes.patches.drain(..=null)),
+            }
+            if changes.is_empty() {
+                return Ok(Outcome::quiet(if matches!(visitor, Visitor::Known(_)) { Event::Resumed } else { Event::None }));
             }
         }
         if let Some(end) = changes.end {

@@ -58,6 +58,23 @@ impl Sessions {
         task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
     }
 
+    /// [`Sessions::end`], and the end of every other session that the browser's cookies name: one of another path or of a wider domain must
+    /// not sign the visitor in again.
+    pub async fn end_with(
+        self: &Arc<Self>,
+        visitor: &Visitor,
+        cookies: &[String],
+        end: End,
+        secure: bool,
+    ) -> Result<Outcome, Arc<StoreError>> {
+        let mut outcome = self.end(visitor, end, secure).await?;
+        let Visitor::Known(session) = visitor else { return Ok(outcome) };
+        for key in self.keys(cookies).iter().filter(|key| **key != session.key) {
+            self.end_one(Grave::of(key, None, Lapse::Ended), None, &mut outcome.event).await;
+        }
+        Ok(outcome)
+    }
+
     pub(super) async fn end_to_the_last(self: &Arc<Self>, visitor: &Visitor, end: End, secure: bool) -> Result<Outcome, Arc<StoreError>> {
         let mut event = Event::Ended;
         match visitor {

@@ -175,10 +175,22 @@ impl Sessions {
             match self.look_up(verified.id, key, !verified.is_current).await {
                 Ok(Ok(session)) => return Visitor::Known(Box::new(session)),
                 Ok(Err(lapsed)) => lapse = lapse.or(Some(lapsed)),
-                Err(error) => return Visitor::Unreachable { keys: seen, error },
+                Err(error) => return Visitor::Unreachable { keys: self.keys(values), error },
             }
         }
         lapse.map_or(Visitor::Stranger, Visitor::Lapsed)
+    }
+
+    /// The sessions that these cookies name, as far as [`Sessions::resume`] would look them up.
+    pub(super) fn keys(&self, values: &[String]) -> Vec<SessionKey> {
+        let mut keys = Vec::new();
+        for verified in values.iter().filter_map(|value| self.keyring.verify(value)) {
+            let key = SessionKey::of(&verified.id, self.options.id_hash);
+            if !keys.contains(&key) && keys.len() < MOST_READS {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     /// The present, as sessions see it.

@@ -58,8 +58,8 @@ impl Sessions {
         record.data = match (session.user(), user) {
             (None, _) => self.kept(&session.record.data),
             (Some(before), Some(now)) if before == now => session.record.data.clone(),
-            (Some(_), None) => session.record.data.clone(),
-            (Some(_), Some(_)) => Data::default(),
+            // Nor does anything stay after a sign-out by the field: whoever signs in next in this browser may be somebody else.
+            (Some(_), _) => Data::default(),
         };
         apply(&mut record, changes);
         self.sign_in(&mut record, changes, now);
