@@ -21,13 +21,13 @@ async fn journey(screen: Screen) {
 
     chromium.open(&house.url(LINK)).await;
     chromium.shows("Sign in").await;
-    chromium.assert_fits().await;
+    chromium.assert_fits(screen.width).await;
     chromium.fill("username", "alice").await;
     chromium.fill("password", "a wrong one").await;
     chromium.press("Sign in").await;
 
     chromium.shows("do not belong together").await;
-    chromium.assert_fits().await;
+    chromium.assert_fits(screen.width).await;
     assert_eq!((chromium.value("username").await.as_str(), chromium.value("password").await.as_str()), ("alice", ""));
     chromium.fill("password", PASSWORD).await;
     chromium.press("Sign in").await;

@@ -44,7 +44,7 @@ async fn every_page_fits_its_window_in_light_and_dark_and_keeps_its_own_policy()
                 chromium.resize(width).await;
                 chromium.prefer(scheme).await;
                 std::fs::write(album.join(format!("{page}-{width}-{scheme}.png")), chromium.photograph().await).expect("written");
-                chromium.assert_fits().await;
+                chromium.assert_fits(width).await;
                 papers.push(chromium.ask("return getComputedStyle(document.body).backgroundColor").await);
             }
             assert_ne!(papers[0], papers[1], "{page} is the same in light and dark");
