@@ -99,6 +99,8 @@ pub struct Departure {
     pub ended_cookies: Vec<HeaderValue>,
     /// The answer belongs to one visitor: shared caches must not keep it.
     pub is_private: bool,
+    /// Only people who are signed in get such an answer.
+    pub is_behind_login: bool,
     /// What happened, for the log.
     pub event: Event,
     /// The handle of a session that began.
@@ -107,7 +109,7 @@ pub struct Departure {
 
 impl Departure {
     fn untouched(event: Event) -> Self {
-        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event, begun: None }
+        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, is_behind_login: false, event, begun: None }
     }
 }
 
@@ -203,6 +205,7 @@ impl Edge {
             return Ok(Departure::untouched(Event::None));
         }
         let changes = self.wishes(visit, headers);
+        let is_behind_login = visit.route.session == SessionUse::Required;
         if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
             return Ok(Departure::untouched(Event::None));
         }
@@ -210,7 +213,7 @@ impl Edge {
             && changes.is_empty()
             && self.sessions.is_at_rest(session, visit.route.touch)
         {
-            return Ok(Departure { is_private: true, ..Departure::untouched(Event::Resumed) });
+            return Ok(Departure { is_private: true, is_behind_login, ..Departure::untouched(Event::Resumed) });
         }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
@@ -253,7 +256,8 @@ impl Edge {
             return Err(Refused { rejection: Rejection::LogoutUnconfirmed, set_cookies: ended_cookies, event: outcome.event, cause: None });
         }
         let begun = outcome.begun.map(|handle| handle.as_str().to_owned());
-        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, ended_cookies, event: outcome.event, begun })
+        let is_private = had_session || set_cookie.is_some();
+        Ok(Departure { set_cookie, ended_cookies, is_private, is_behind_login, event: outcome.event, begun })
     }
 
     /// `Set-Cookie` lines for a browser whose session ended, or in which somebody else signs in: they expire the cookies that the routes of

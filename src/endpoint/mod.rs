@@ -180,10 +180,11 @@ fn stylesheet(question: &Question<'_>) -> Reply {
     Reply::file("text/css; charset=utf-8", look.sheet().clone(), seconds)
 }
 
-/// The operator's logo, under the name of these very bytes.
+/// The operator's logo, or our icon, under the name of these very bytes.
 fn logo(question: &Question<'_>) -> Reply {
-    match &question.manner.look.logo {
-        Some(logo) if question.inbound.target.path() == logo.path() => Reply::file(logo.content_type(), logo.bytes().clone(), YEAR),
-        _ => question.refuse(&Rejection::NoRoute),
+    let icon = question.manner.look.icon();
+    if question.inbound.target.path() != icon.path() {
+        return question.refuse(&Rejection::NoRoute);
     }
+    Reply::file(icon.content_type(), icon.bytes().clone(), YEAR)
 }

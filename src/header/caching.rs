@@ -1,12 +1,14 @@
-//! Who may keep an answer: shared caches never keep what belongs to one visitor.
+//! Who may keep an answer: shared caches never keep what belongs to one visitor, and no browser a page that needed a login.
 
 use super::names::Reserved;
-use http::header::{CACHE_CONTROL, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Headers that keep one visitor's answer out of shared caches: an answer that sets our cookie gets `private` and loses `public` and
 /// `s-maxage`; another answer to a session gets `private` if it says nothing itself.
-pub fn private(headers: &HeaderMap, sets_cookie: bool) -> Vec<(HeaderName, HeaderValue)> {
+///
+/// A page behind a login that says nothing itself gets `no-store`: else the back button shows it after the logout.
+pub fn private(headers: &HeaderMap, sets_cookie: bool, behind_login: bool) -> Vec<(HeaderName, HeaderValue)> {
     let said: Vec<&str> = headers
         .get_all(CACHE_CONTROL)
         .iter()
@@ -16,7 +18,8 @@ pub fn private(headers: &HeaderMap, sets_cookie: bool) -> Vec<(HeaderName, Heade
         .filter(|word| !word.is_empty())
         .collect();
     if said.is_empty() {
-        return vec![(CACHE_CONTROL, HeaderValue::from_static("private"))];
+        let word = if behind_login && is_page(headers) { "no-store" } else { "private" };
+        return vec![(CACHE_CONTROL, HeaderValue::from_static(word))];
     }
     if !sets_cookie {
         return Vec::new();
@@ -28,6 +31,12 @@ pub fn private(headers: &HeaderMap, sets_cookie: bool) -> Vec<(HeaderName, Heade
     let mut words: Vec<&str> = said.iter().filter(is_shared).copied().collect();
     words.insert(0, "private");
     HeaderValue::try_from(words.join(", ")).map(|value| vec![(CACHE_CONTROL, value)]).unwrap_or_default()
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind =
+        headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"].iter().any(|page| kind.eq_ignore_ascii_case(page))
 }
 
 /// A `Vary` on a header that we inject means the cookie, to a cache in front of us. `None`: leave it as it is.
@@ -58,12 +67,21 @@ mod tests {
 
     #[test]
     fn an_answer_with_our_cookie_is_private() {
-        let said = |value: &str| private(&headers(&[("cache-control", value)]), true)[0].1.clone();
+        let said = |value: &str| private(&headers(&[("cache-control", value)]), true, false)[0].1.clone();
 
         assert_eq!(said("public, max-age=600, s-maxage=9"), "private, max-age=600");
         assert_eq!(said("no-store"), "private, no-store");
-        assert_eq!(private(&headers(&[]), false)[0].1, "private");
-        assert!(private(&headers(&[("cache-control", "public")]), false).is_empty());
+        assert_eq!(private(&headers(&[]), false, false)[0].1, "private");
+        assert!(private(&headers(&[("cache-control", "public")]), false, true).is_empty());
+    }
+
+    #[test]
+    fn a_page_behind_a_login_is_kept_nowhere_unless_it_says_so_itself() {
+        let said = |fields: &[(&'static str, &str)]| private(&headers(fields), false, true).pop().map(|(_, value)| value);
+
+        assert_eq!(said(&[("content-type", "Text/HTML; charset=utf-8")]).unwrap(), "no-store");
+        assert_eq!(said(&[("content-type", "text/css")]).unwrap(), "private");
+        assert_eq!(said(&[("content-type", "text/html"), ("cache-control", "max-age=60")]), None);
     }
 
     #[test]

@@ -22,9 +22,6 @@ pub use look::{Logo, Look};
 
 use words::Words;
 
-/// The stylesheet under a name that never changes, for pages that are not ours.
-pub const LOOK_PATH: &str = "/.cloakroom/look.css";
-
 /// Nothing but our own stylesheet, the operator's logo and our own forms: no script, no frame, no other host.
 pub const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

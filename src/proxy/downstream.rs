@@ -127,9 +127,9 @@ pub fn strip_response(head: &mut ResponseHeader, ours: &[String]) -> Result<()> 
 
 /// Adds our cookie after the app's own, expires the app's before them, and keeps shared caches away from one visitor's answer.
 pub fn finish_response(head: &mut ResponseHeader, departure: Departure, reserved: &Reserved) -> Result<()> {
-    let Departure { set_cookie, ended_cookies, is_private, .. } = departure;
+    let Departure { set_cookie, ended_cookies, is_private, is_behind_login, .. } = departure;
     if is_private {
-        for (name, value) in caching::private(&head.headers, set_cookie.is_some()) {
+        for (name, value) in caching::private(&head.headers, set_cookie.is_some(), is_behind_login) {
             head.insert_header(name, value)?;
         }
     }
