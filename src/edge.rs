@@ -1,6 +1,7 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
 use crate::access::{self, Doors, Passage};
+use crate::clock::Timestamp;
 use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
 use crate::header::end;
 use crate::header::names::Reserved;
@@ -15,7 +16,7 @@ use crate::session::id::SessionKey;
 use crate::session::record::Client;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
 use crate::telemetry::chain;
-use http::header::{COOKIE, USER_AGENT};
+use http::header::{ACCEPT, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -55,8 +56,12 @@ pub struct Visit {
     pub dressed: Dressed,
     /// Why there is no session where there was one.
     pub lapse: Option<&'static str>,
-    /// Under what the store files the sessions of a WebSocket, or of a visitor whom it cannot tell: they may have to end without an answer.
+    /// Under what the store files the session of a request that lasts, or the sessions of a visitor whom it cannot tell: they may have to end without an answer.
     pub keys: Vec<SessionKey>,
+    /// It has a session and asks for what goes on until somebody ends it: a WebSocket, or a stream of events.
+    pub lasts: bool,
+    /// When the session ends if nobody uses it, if the request lasts; `None`: never.
+    pub until: Option<Timestamp>,
     /// Whether the answer may change the session (not on `session = "off"`, not for a CORS preflight).
     has_session: bool,
     agent: Option<HeaderValue>,
@@ -318,13 +323,18 @@ impl Edge {
             },
             _ => Dressed::default(),
         };
+        let lasts = matches!(visitor, Visitor::Known(_)) && (inbound.upgrade || asks_for_events(headers));
         let keys = match &visitor {
-            Visitor::Known(session) if inbound.upgrade => vec![session.key().clone()],
+            Visitor::Known(session) if lasts => vec![session.key().clone()],
             Visitor::Unreachable { keys, .. } => keys.clone(),
             _ => Vec::new(),
         };
+        let until = match &visitor {
+            Visitor::Known(session) if lasts => session.record().expires_at,
+            _ => None,
+        };
         let (agent, lapse) = (headers.get(USER_AGENT).cloned(), lapse(&visitor));
-        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, has_session, agent }))
+        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, lasts, until, has_session, agent }))
     }
 
     fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, TooLarge> {
@@ -369,6 +379,11 @@ impl Facts {
 
 fn lapse(visitor: &Visitor) -> Option<&'static str> {
     if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None }
+}
+
+/// As every browser's `EventSource` does (HTML, section 9.2.2).
+fn asks_for_events(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_some_and(|accepted| accepted.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn refuse(rejection: Rejection, facts: Facts) -> Verdict {

@@ -92,6 +92,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let idle = limits.idle.unwrap_or(Duration::from_secs(u64::from(u32::MAX)));
     let proxy =
         Proxy::new(edge, upstreams, Limits { head_bytes: limits.head_bytes, head_fields: limits.head_fields, idle }, config.log.access);
+    proxy.watch_sessions();
     let listen: Vec<Listen> = config.server.listen.iter().map(|at| Listen { address: at.addr, h2c: at.h2c }).collect();
     let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain)?;
     let admin_at = match &config.admin {

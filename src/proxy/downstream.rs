@@ -9,7 +9,7 @@ use crate::inbound::{self, Inbound, Malformed};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, SET_COOKIE};
 use http::{HeaderValue, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -156,6 +156,11 @@ pub fn suit_version(session: &mut Session, head: &mut ResponseHeader) {
         head.remove_header(&http::header::TRANSFER_ENCODING);
         session.set_keepalive(None);
     }
+}
+
+/// Whether the answer goes on until somebody ends it.
+pub fn is_stream_of_events(head: &ResponseHeader) -> bool {
+    head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// The announced length of the body.

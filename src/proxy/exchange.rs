@@ -1,7 +1,9 @@
 //! What is known of one request, from its head to its line in the log.
 
+use super::closing::Closings;
 use super::downstream;
 use super::upstream::Upstream;
+use super::watch::Lookout;
 use crate::edge::{Facts, Visit};
 use crate::endpoint::Endpoint;
 use crate::inbound::{Asker, Inbound, address_text};
@@ -45,6 +47,10 @@ pub struct Exchange {
     pub(super) interim: usize,
     pub(super) body_bytes: u64,
     pub(super) tunnel_bytes: (u64, u64),
+    /// From before the visitor's session was read.
+    pub(super) since: Closings,
+    /// While the answer is a stream of events.
+    pub(super) lookout: Option<Lookout>,
     pub(super) under_way: Arc<UnderWay>,
 }
 
@@ -76,6 +82,8 @@ impl Exchange {
             interim: 0,
             body_bytes: 0,
             tunnel_bytes: (0, 0),
+            since: Closings::default(),
+            lookout: None,
             under_way,
         }
     }

@@ -17,6 +17,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 tokio::task_local! {
@@ -73,6 +74,7 @@ impl ServerApp for Guard {
         tokio::select! {
             biased;
             back = &mut served => back,
+            () = connection.cut.notified() => None,
             // Leaving drops `served`, which closes the socket.
             () = connection.overdue(self.deadlines) => {
                 if connection.requests.load(Ordering::Relaxed) == 0 {
@@ -114,6 +116,8 @@ pub(super) struct Connection {
     /// Milliseconds after `began` when it last began to wait for a head; `BUSY` while a request is served.
     waiting_since: AtomicU64,
     requests: AtomicU64,
+    /// Rung when it must end at once.
+    cut: Notify,
 }
 
 const BUSY: u64 = u64::MAX;
@@ -125,7 +129,13 @@ impl Connection {
             began: Instant::now(),
             waiting_since: AtomicU64::new(if is_h2 { BUSY } else { 0 }),
             requests: AtomicU64::new(0),
+            cut: Notify::new(),
         }
+    }
+
+    /// Ends it at once.
+    pub fn cut(&self) {
+        self.cut.notify_one();
     }
 
     /// Whether no request is being served: a head is waited for, or read.
@@ -173,6 +183,11 @@ pub fn busy() {
         connection.requests.fetch_add(1, Ordering::Relaxed);
         connection.waiting_since.store(BUSY, Ordering::Relaxed);
     });
+}
+
+/// The connection of this task; `None` on HTTP/2.
+pub(super) fn current() -> Option<Arc<Connection>> {
+    CONNECTION.try_with(Arc::clone).ok()
 }
 
 /// Says that the answer is out and the connection waits for the next head. A no-op on HTTP/2.

@@ -8,6 +8,7 @@ pub mod guard;
 mod last_word;
 mod tunnel;
 mod upstream;
+mod watch;
 
 pub use exchange::Exchange;
 pub use upstream::{Patience, Upstream};
@@ -20,7 +21,7 @@ use crate::rejection::Rejection;
 use crate::session::Event;
 use async_trait::async_trait;
 use bytes::Bytes;
-use closing::{Closings, Tunnels, Whose};
+use closing::{Closings, Name, Ticket, Tunnels, Whose};
 use exchange::UnderWay;
 use futures_util::FutureExt as _;
 use http::HeaderMap;
@@ -35,6 +36,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ struct Shared {
     upstreams: HashMap<String, Arc<Upstream>>,
     limits: Limits,
     tunnels: Arc<Tunnels>,
+    /// Rung when a session of a tunnel is in doubt.
+    doubts: Notify,
     /// For tunnels. Made when it is first needed, because it reads every root certificate of the machine.
     connector: OnceLock<Connector>,
     under_way: Arc<UnderWay>,
@@ -68,9 +72,26 @@ impl Proxy {
     /// Everything is prepared at start.
     pub fn new(edge: Edge, upstreams: Vec<Arc<Upstream>>, limits: Limits, access_log: bool) -> Self {
         let upstreams = upstreams.into_iter().map(|upstream| (upstream.name().to_owned(), upstream)).collect();
-        let shared =
-            Shared { edge, upstreams, limits, tunnels: Arc::default(), connector: OnceLock::new(), under_way: Arc::default(), access_log };
+        let shared = Shared {
+            edge,
+            upstreams,
+            limits,
+            tunnels: Arc::default(),
+            doubts: Notify::new(),
+            connector: OnceLock::new(),
+            under_way: Arc::default(),
+            access_log,
+        };
         Proxy { shared: Arc::new(shared) }
+    }
+
+    /// From now on the end of a session ends its open connections, whoever ends it.
+    pub fn watch_sessions(&self) {
+        let (own, others) = self.edge().sessions.news();
+        for news in [Some(own), others].into_iter().flatten() {
+            tokio::spawn(watch::listen(self.shared.clone(), news));
+        }
+        tokio::spawn(watch::look(self.shared.clone()));
     }
 
     /// Requests being served, and touches that are still to reach the store.
@@ -95,6 +116,16 @@ impl Proxy {
     /// Closes every WebSocket, because the process ends.
     pub fn close_tunnels(&self) {
         self.shared.tunnels.close_all();
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.shared.tunnels.is_closing()
+    }
+
+    /// Open WebSockets and streams of events.
+    pub fn open_connections(&self) -> usize {
+        self.shared.tunnels.count()
     }
 
     /// The most servers that any upstream has.
@@ -166,10 +197,10 @@ impl Proxy {
         let Some(visit) = visit else { return };
         let Dressed { handle, user, .. } = &visit.dressed;
         match (event, handle, user) {
-            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(user),
+            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close(Name::User(user.clone())),
             // A login ends the session that the visitor came with.
             (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
-                self.shared.tunnels.close_session(handle);
+                self.shared.tunnels.close(Name::Session(handle.clone()));
             }
             (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
             _ => {}
@@ -195,8 +226,13 @@ impl Proxy {
         peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
     }
 
-    /// Carries a WebSocket from handshake to close. `since` is from before the visitor's session was read.
-    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange, since: Closings) -> Result<()> {
+    fn enter(&self, visit: &Visit, since: Closings) -> Ticket {
+        let whose = Whose { handle: visit.dressed.handle.clone(), user: visit.dressed.user.clone(), keys: visit.keys.clone() };
+        self.shared.tunnels.enter(whose, visit.until, since)
+    }
+
+    /// Carries a WebSocket from handshake to close.
+    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         let app = loop {
             let peer = self.peer(exchange).await?;
             match tunnel::connect(self.shared.connector.get_or_init(|| Connector::new(None)), &peer).await {
@@ -215,8 +251,7 @@ impl Proxy {
         self.dress(visit, &mut request, exchange.upstream.as_deref())?;
         let route = visit.route.clone();
         // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
-        let whose = Whose { handle: visit.dressed.handle.clone(), user: visit.dressed.user.clone(), keys: visit.keys.clone() };
-        let ticket = self.shared.tunnels.enter(whose, since);
+        let ticket = self.enter(visit, exchange.since);
         let opened = tunnel::open(session, app, request, route.timeout.read).await?;
         let mut head = opened.head.clone();
         self.undress(exchange, &mut head).await?;
@@ -263,7 +298,7 @@ impl ProxyHttp for Proxy {
     /// Decided: an answer of ours, a refusal, a WebSocket, or on to the app.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let Some(inbound) = exchange.inbound.clone() else { return exchange.refuse(Rejection::Defect) };
-        let since = self.shared.tunnels.closings();
+        exchange.since = self.shared.tunnels.closings();
         let verdict = unpanicked(self.edge().receive(inbound, &session.req_header().headers)).await;
         match verdict {
             Some(Verdict::Forward(visit)) => exchange.visit = Some(visit),
@@ -276,7 +311,7 @@ impl ProxyHttp for Proxy {
             None => return exchange.refuse(Rejection::Defect),
         }
         if exchange.visit.as_ref().is_some_and(|visit| visit.inbound.upgrade) {
-            Box::pin(self.tunnel(session, exchange, since)).await?;
+            Box::pin(self.tunnel(session, exchange)).await?;
             return Ok(true);
         }
         if let Some(most) = exchange.visit.as_ref().and_then(|visit| visit.route.max_body)
@@ -318,6 +353,9 @@ impl ProxyHttp for Proxy {
             return exchange.refuse(Rejection::UpstreamMalformed);
         }
         self.undress(exchange, head).await?;
+        if let Some(visit) = exchange.visit.as_deref().filter(|visit| visit.lasts && downstream::is_stream_of_events(head)) {
+            exchange.lookout = watch::Lookout::over(self.enter(visit, exchange.since), visit.dressed.handle.clone());
+        }
         downstream::suit_version(session, head);
         Ok(())
     }
@@ -386,11 +424,11 @@ impl Proxy {
         exchange.event = reply.event;
         exchange.reason = reply.reason;
         for handle in &reply.ended {
-            self.shared.tunnels.close_session(handle);
+            self.shared.tunnels.close(Name::Session(handle.clone()));
         }
         self.shared.tunnels.close_keys(&reply.ended_keys);
         if let Some(user) = &reply.ended_user {
-            self.shared.tunnels.close_user(user);
+            self.shared.tunnels.close(Name::User(user.clone()));
         }
         downstream::write_reply(session, reply).await?;
         Ok(true)

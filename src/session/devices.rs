@@ -6,6 +6,7 @@ use super::id::{Handle, SessionKey};
 use super::lifecycle::Lapse;
 use super::record::{Client, Epoch, Record};
 use super::sessions::{Session, Sessions};
+use super::store::cached::News;
 use super::store::{StoreError, Whose};
 use crate::clock::Timestamp;
 use crate::telemetry::chain;
@@ -183,6 +184,7 @@ impl Sessions {
     async fn bury_many(&self, whose: &Whose) -> Result<u64, Arc<StoreError>> {
         let buried = self.store.bury(whose, &self.tombstone(Lapse::Revoked, self.now())).await;
         self.flights.forget_all();
+        self.ends.tell(News::Gap);
         buried.map_err(Arc::new)
     }
 }

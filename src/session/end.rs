@@ -7,6 +7,7 @@ use super::id::{Handle, IdHash, SessionKey};
 use super::lifecycle::Lapse;
 use super::record::Record;
 use super::sessions::{Sessions, Visitor};
+use super::store::cached::News;
 use super::store::{Applied, Found, Operation, Sighting, StoreError, Tombstone, Updated, Version, Whose};
 use crate::clock::Timestamp;
 use crate::telemetry::chain;
@@ -96,7 +97,12 @@ impl Sessions {
     }
 
     pub(super) async fn end_one(self: &Arc<Self>, mut grave: Grave, seen: Option<Seen>, event: &mut Event) {
-        if let Err(error) = self.bury(&mut grave, seen).await {
+        let buried = self.bury(&mut grave, seen).await;
+        // Told even if the store refuses: from now on this proxy lets the session in no more.
+        for key in &grave.path {
+            self.ends.tell(News::Ended { key: key.clone(), handle: grave.handle.clone(), user: None });
+        }
+        if let Err(error) = buried {
             tracing::error!(error = chain(&error), "{UNCONFIRMED}");
             for key in grave.path {
                 self.keep_trying(Unconfirmed::Session(key, grave.handle.clone(), grave.why));
@@ -123,6 +129,7 @@ impl Sessions {
         let raised = self.store.raise_epoch(user, now, now.plus(EPOCH_LASTS)).await;
         let buried = self.store.bury(&Whose::User(user.to_owned()), &self.tombstone(Lapse::Revoked, now)).await;
         self.flights.forget_all();
+        self.ends.tell(News::UserEnded { user: user.to_owned() });
         match raised.and(buried) {
             Ok(_) if *event == Event::Ended => *event = Event::EndedAll,
             Ok(_) => {}

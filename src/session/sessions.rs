@@ -7,6 +7,7 @@ use super::id::{Handle, IdHash, SessionId, SessionKey};
 use super::keyring::Keyring;
 use super::lifecycle::{Lapse, Lifecycle};
 use super::record::Record;
+use super::standing::Ends;
 use super::store::{Found, SessionStore, StoreError, StoreHealth, Version};
 use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
@@ -137,6 +138,7 @@ pub struct Sessions {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) flights: Flights,
     pub(super) ended: Ended,
+    pub(super) ends: Ends,
     pub(super) touching: Mutex<HashSet<SessionKey>>,
 }
 
@@ -153,6 +155,7 @@ impl Sessions {
             entropy,
             flights: Flights::default(),
             ended: Ended::default(),
+            ends: Ends::default(),
             touching: Mutex::default(),
         }
     }
@@ -255,6 +258,11 @@ impl Sessions {
         self.store.health()
     }
 
+    /// Whether the store answers a question right now.
+    pub async fn store_answers(&self) -> bool {
+        self.store.epoch("").await.is_ok()
+    }
+
     /// The store's line for the start-up report.
     pub fn store_description(&self) -> String {
         self.store.describe()
@@ -286,7 +294,7 @@ impl Sessions {
     }
 
     /// The live record under this key, or why there is none.
-    async fn load_live(&self, key: &SessionKey) -> Result<Result<(Arc<Record>, Version), Lapse>, Arc<StoreError>> {
+    pub(super) async fn load_live(&self, key: &SessionKey) -> Result<Result<(Arc<Record>, Version), Lapse>, Arc<StoreError>> {
         if self.ended.covers(key, None) {
             return Ok(Err(Lapse::Ended));
         }
@@ -322,7 +330,7 @@ impl Sessions {
     }
 
     /// Asked of every session that is read, so it costs one atomic load nearly always.
-    fn ended_here(&self, key: &SessionKey, record: &Record) -> Option<Lapse> {
+    pub(super) fn ended_here(&self, key: &SessionKey, record: &Record) -> Option<Lapse> {
         match () {
             () if self.ended.is_empty() => None,
             () if self.ended.covers(key, record.handle.as_ref()) => Some(Lapse::Ended),
