@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 use self::page::Page;
 use self::session::{Visitor, ascii, remember};
-use crate::pages;
+use crate::pages::{self, Look};
 
 const NAME_LENGTH: usize = 60;
 const ITEM_LENGTH: usize = 80;
@@ -32,13 +32,15 @@ const CART_BYTES: usize = 3 * 1024;
 
 /// Serves the demo until the task is dropped.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
+    let (look, icon) = (Look::plain(), Look::plain().icon());
     let app = Router::new()
         .route("/", get(home))
         .route("/sign-in", post(sign_in))
         .route("/cart", post(add_to_cart))
         .route("/cart/remove", post(remove_from_cart))
-        // Cloakroom answers this path itself; here it is for a demo that runs alone.
-        .route(pages::LOOK_PATH, get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], pages::Look::plain().sheet().clone()) }))
+        // Cloakroom answers these two itself; here they are for a demo that runs alone.
+        .route(look.sheet_path(), get(|| async { ([(CONTENT_TYPE, "text/css; charset=utf-8")], look.sheet().clone()) }))
+        .route(icon.path(), get(|| async { ([(CONTENT_TYPE, icon.content_type())], icon.bytes().clone()) }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "The demo has no such page.\n") })
         .layer(DefaultBodyLimit::max(16 * 1024));
     axum::serve(listener, app).await

@@ -1,19 +1,22 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
 use crate::access::{self, Doors, Passage};
+use crate::clock::Timestamp;
 use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
 use crate::header::end;
 use crate::header::names::Reserved;
-use crate::header::request::{Dressed, Dresser, View};
+use crate::header::request::{Dressed, Dresser, TooLarge, View};
 use crate::header::response::{self, Wishes};
 use crate::inbound::{Inbound, Malformed, Site, address_text};
 use crate::pages::{Language, Look, Manner};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
+use crate::session::id::SessionKey;
 use crate::session::record::Client;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
-use http::header::{COOKIE, USER_AGENT};
+use crate::telemetry::chain;
+use http::header::{ACCEPT, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,6 +54,14 @@ pub struct Visit {
     pub visitor: Visitor,
     /// What the app gets about the session.
     pub dressed: Dressed,
+    /// Why there is no session where there was one.
+    pub lapse: Option<&'static str>,
+    /// Under what the store files the session of a request that lasts, or the sessions of a visitor whom it cannot tell: they may have to end without an answer.
+    pub keys: Vec<SessionKey>,
+    /// It has a session and asks for what goes on until somebody ends it: a WebSocket, or a stream of events.
+    pub lasts: bool,
+    /// When the session ends if nobody uses it, if the request lasts; `None`: never.
+    pub until: Option<Timestamp>,
     /// Whether the answer may change the session (not on `session = "off"`, not for a CORS preflight).
     has_session: bool,
     agent: Option<HeaderValue>,
@@ -63,7 +74,26 @@ pub enum Verdict {
     /// One of our own pages, which may need the form's body.
     Own(Endpoint),
     /// Refuse it.
-    Refuse(Rejection),
+    Refuse(Box<Refusal>),
+}
+
+/// Why a request goes no further.
+#[derive(Debug)]
+pub struct Refusal {
+    pub rejection: Rejection,
+    pub facts: Facts,
+}
+
+/// What is known of a request besides, for its line in the log.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub route: Option<Arc<Route>>,
+    /// The session's public name.
+    pub handle: Option<String>,
+    /// Why there is no session where there was one.
+    pub lapse: Option<&'static str>,
+    /// What went wrong behind us, with its causes.
+    pub cause: Option<String>,
 }
 
 /// What must be done to the app's answer.
@@ -74,13 +104,17 @@ pub struct Departure {
     pub ended_cookies: Vec<HeaderValue>,
     /// The answer belongs to one visitor: shared caches must not keep it.
     pub is_private: bool,
+    /// Only people who are signed in get such an answer.
+    pub is_behind_login: bool,
     /// What happened, for the log.
     pub event: Event,
+    /// The handle of a session that began.
+    pub begun: Option<String>,
 }
 
 impl Departure {
     fn untouched(event: Event) -> Self {
-        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, event }
+        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, is_behind_login: false, event, begun: None }
     }
 }
 
@@ -90,6 +124,8 @@ pub struct Refused {
     /// Our cookie, and lines that expire the app's.
     pub set_cookies: Vec<HeaderValue>,
     pub event: Event,
+    /// What went wrong behind us, with its causes.
+    pub cause: Option<String>,
 }
 
 impl Edge {
@@ -132,33 +168,39 @@ impl Edge {
         }
         let route = match self.policy.routes.find(inbound.host.name(), inbound.target.path(), inbound.method.as_str()) {
             Ok(route) => route.clone(),
-            Err(NoRoute::Host) => return Verdict::Refuse(Rejection::Misdirected),
-            Err(NoRoute::Path) => return Verdict::Refuse(Rejection::NoRoute),
-            Err(NoRoute::Method(_)) => return Verdict::Refuse(Rejection::MethodRefused),
+            Err(none) => return refuse(no_route(none), Facts::default()),
         };
-        if route.session == SessionUse::Off || is_preflight(&inbound, headers) {
+        if route.session == SessionUse::Off || inbound.preflight {
             return self.forward(inbound, route, Visitor::Stranger, false, headers);
         }
         let values = self.cookie_values(&inbound, headers);
         if inbound.upgrade && !values.is_empty() && !access::may_open_websocket(&route, &inbound, headers) {
-            return Verdict::Refuse(Rejection::CrossSite);
+            return refuse(Rejection::CrossSite, Facts { route: Some(route), ..Facts::default() });
         }
         let visitor = if values.is_empty() { Visitor::Stranger } else { Box::pin(self.sessions.resume(&values)).await };
         match access::passage(&route, &visitor, self.sessions.now()) {
             Passage::Open => self.forward(inbound, route, visitor, true, headers),
-            closed => Verdict::Refuse(access::turned_away(closed, &route, &visitor, &inbound, headers, &self.policy.doors)),
+            closed => {
+                let rejection = access::turned_away(closed, &route, &visitor, &inbound, headers, &self.policy.doors);
+                refuse(rejection, Facts::of(route, &visitor))
+            }
         }
     }
 
     /// Answers one of our own pages. `form` is the body of a POST.
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
-        let visitor =
-            if endpoint.is_personal() { self.sessions.resume(&self.cookie_values(inbound, headers)).await } else { Visitor::Stranger };
+        // Read whatever its path says: a logout must find the session.
+        let cookies = if endpoint.is_personal() { self.named_cookies(headers) } else { Vec::new() };
+        let visitor = self.sessions.resume(&cookies).await;
+        if let Visitor::Unreachable { error, .. } = &visitor {
+            tracing::warn!(error = chain(error.as_ref()), page = endpoint.name(), "a visitor's session cannot be read");
+        }
         let client = client(inbound, headers.get(USER_AGENT));
         let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
         let (sessions, ended_cookies) = (&self.sessions, ended_cookies.as_slice());
         let (exposed, doors, desk, manner) = (self.policy.exposed.as_slice(), &self.policy.doors, self.desk.as_ref(), self.manner(headers));
-        let question = Question { inbound, headers, form, visitor, client, sessions, ended_cookies, exposed, manner, doors, desk };
+        let cookies = cookies.as_slice();
+        let question = Question { inbound, headers, form, visitor, cookies, client, sessions, ended_cookies, exposed, manner, doors, desk };
         endpoint::answer(endpoint, &question).await
     }
 
@@ -168,6 +210,7 @@ impl Edge {
             return Ok(Departure::untouched(Event::None));
         }
         let changes = self.wishes(visit, headers);
+        let is_behind_login = visit.route.session == SessionUse::Required;
         if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
             return Ok(Departure::untouched(Event::None));
         }
@@ -175,7 +218,7 @@ impl Edge {
             && changes.is_empty()
             && self.sessions.is_at_rest(session, visit.route.touch)
         {
-            return Ok(Departure { is_private: true, ..Departure::untouched(Event::Resumed) });
+            return Ok(Departure { is_private: true, is_behind_login, ..Departure::untouched(Event::Resumed) });
         }
         let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
         let had_session = matches!(visitor, Visitor::Known(_));
@@ -189,8 +232,8 @@ impl Edge {
             client: client(&visit.inbound, visit.agent.as_ref()),
         };
         let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
-            tracing::warn!(%error, "the session store refused a change; the app's answer is discarded");
-            Refused { rejection: Rejection::StoreUnavailable, set_cookies: Vec::new(), event: Event::None }
+            let cause = Some(chain(error.as_ref()));
+            Refused { rejection: Rejection::StoreUnavailable, set_cookies: Vec::new(), event: Event::None, cause }
         })?;
         if let Event::Dropped(reason) = outcome.event {
             tracing::warn!(
@@ -207,14 +250,19 @@ impl Edge {
         let mut ended_cookies = match outcome.event {
             Event::Ended | Event::EndedAll | Event::EndUnconfirmed => self.ended_cookies(&visit.inbound),
             // Without the header it was the field that names the user, and that has changed.
-            Event::LoggedIn if before.is_some() && (login.is_none() || login != before) => self.ended_cookies(&visit.inbound),
+            Event::LoggedIn | Event::SignedOut if before.is_some() && (login.is_none() || login != before) => {
+                self.ended_cookies(&visit.inbound)
+            }
             _ => Vec::new(),
         };
         if outcome.event == Event::EndUnconfirmed {
             ended_cookies.extend(set_cookie);
-            return Err(Refused { rejection: Rejection::StoreUnavailable, set_cookies: ended_cookies, event: outcome.event });
+            // Why was logged where the store refused.
+            return Err(Refused { rejection: Rejection::LogoutUnconfirmed, set_cookies: ended_cookies, event: outcome.event, cause: None });
         }
-        Ok(Departure { is_private: had_session || set_cookie.is_some(), set_cookie, ended_cookies, event: outcome.event })
+        let begun = outcome.begun.map(|handle| handle.as_str().to_owned());
+        let is_private = had_session || set_cookie.is_some();
+        Ok(Departure { set_cookie, ended_cookies, is_private, is_behind_login, event: outcome.event, begun })
     }
 
     /// `Set-Cookie` lines for a browser whose session ended, or in which somebody else signs in: they expire the cookies that the routes of
@@ -268,15 +316,28 @@ impl Edge {
         let dressed = match &visitor {
             Visitor::Known(session) => match self.dress(&route, session) {
                 Ok(dressed) => dressed,
-                Err(rejection) => return Verdict::Refuse(rejection),
+                Err(too_large) => {
+                    let facts = Facts { cause: Some(too_large.to_string()), ..Facts::of(route, &visitor) };
+                    return refuse(Rejection::HeadersTooLarge, facts);
+                }
             },
             _ => Dressed::default(),
         };
-        let agent = headers.get(USER_AGENT).cloned();
-        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, has_session, agent }))
+        let lasts = matches!(visitor, Visitor::Known(_)) && (inbound.upgrade || asks_for_events(headers));
+        let keys = match &visitor {
+            Visitor::Known(session) if lasts => vec![session.key().clone()],
+            Visitor::Unreachable { keys, .. } => keys.clone(),
+            _ => Vec::new(),
+        };
+        let until = match &visitor {
+            Visitor::Known(session) if lasts => session.record().expires_at,
+            _ => None,
+        };
+        let (agent, lapse) = (headers.get(USER_AGENT).cloned(), lapse(&visitor));
+        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, lasts, until, has_session, agent }))
     }
 
-    fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, Rejection> {
+    fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, TooLarge> {
         let record = session.record();
         let ends = self.sessions.ends_at(session, route.touch);
         let view = View {
@@ -285,16 +346,17 @@ impl Edge {
             data: &record.data,
             expires_in: ends.map(|at| at.since(self.sessions.now()).as_secs()),
         };
-        Dresser::new(&route.headers).dress(&view).map_err(|too_large| {
-            tracing::warn!(route = route.name, handle = session.handle().as_str(), %too_large, "a session does not fit into the app's headers");
-            Rejection::HeadersTooLarge
-        })
+        Dresser::new(&route.headers).dress(&view)
     }
 
     fn cookie_values(&self, inbound: &Inbound, headers: &HeaderMap) -> Vec<String> {
         if !cookie::path_matches(self.sessions.cookie_path(), inbound.target.path()) {
             return Vec::new();
         }
+        self.named_cookies(headers)
+    }
+
+    fn named_cookies(&self, headers: &HeaderMap) -> Vec<String> {
         cookie::values(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), self.sessions.cookie_name())
     }
 
@@ -303,9 +365,37 @@ impl Edge {
     }
 }
 
-/// A CORS preflight (Fetch standard): it carries no cookies and asks about the real request, which comes later.
-fn is_preflight(inbound: &Inbound, headers: &HeaderMap) -> bool {
-    inbound.method == Method::OPTIONS && headers.contains_key("origin") && headers.contains_key("access-control-request-method")
+impl Facts {
+    /// What is known once the visitor was looked up.
+    fn of(route: Arc<Route>, visitor: &Visitor) -> Self {
+        Facts {
+            route: Some(route),
+            handle: if let Visitor::Known(session) = visitor { Some(session.handle().as_str().to_owned()) } else { None },
+            lapse: lapse(visitor),
+            cause: if let Visitor::Unreachable { error, .. } = visitor { Some(chain(error.as_ref())) } else { None },
+        }
+    }
+}
+
+fn lapse(visitor: &Visitor) -> Option<&'static str> {
+    if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None }
+}
+
+/// As every browser's `EventSource` does (HTML, section 9.2.2).
+fn asks_for_events(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_some_and(|accepted| accepted.as_bytes().starts_with(b"text/event-stream"))
+}
+
+fn refuse(rejection: Rejection, facts: Facts) -> Verdict {
+    Verdict::Refuse(Box::new(Refusal { rejection, facts }))
+}
+
+fn no_route(none: NoRoute) -> Rejection {
+    match none {
+        NoRoute::Host => Rejection::Misdirected,
+        NoRoute::Path => Rejection::NoRoute,
+        NoRoute::Method(allowed) => Rejection::MethodRefused { allow: allowed.into_iter().collect::<Vec<_>>().join(", ") },
+    }
 }
 
 fn client(inbound: &Inbound, agent: Option<&HeaderValue>) -> Client {

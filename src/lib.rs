@@ -1,5 +1,8 @@
 //! Cloakroom: a reverse proxy that adds sessions in front of unmodified apps. `src/README.md` is the tour.
 
+// Nothing that comes from outside ends the process. Tests may do all of this (`.clippy.toml`).
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 pub mod access;
 pub mod auth;
 pub mod cli;

@@ -1,5 +1,7 @@
 //! Arguments in, exit code out.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use clap::Parser as _;
 use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, explain, healthcheck, run, secret, user};
 use cloakroom::random::OsEntropy;

@@ -4,6 +4,8 @@ use crate::inbound::{Asker, Malformed};
 use crate::pages::words::{Refusals, Text};
 use crate::pages::{ErrorPage, Language, Link, Manner};
 use crate::reply::Reply;
+use http::HeaderValue;
+use http::header::ALLOW;
 use serde_json::json;
 use std::time::Duration;
 
@@ -16,7 +18,10 @@ pub enum Rejection {
     UriTooLong,
     /// The head or a form of ours took too long to come.
     SlowHead,
-    MethodRefused,
+    MethodRefused {
+        /// The methods that are answered here, as `Allow` lists them.
+        allow: String,
+    },
     ExpectationFailed,
     BodyTooLarge,
     /// A form of ours that was not sent as a form.
@@ -93,7 +98,7 @@ impl Rejection {
             Rejection::HeadTooLarge => told(431, |say| &say.head_too_large, "head-too-large"),
             Rejection::UriTooLong => told(414, |say| &say.uri_too_long, "target-too-long"),
             Rejection::SlowHead => told(408, |say| &say.too_slow, "too-slow"),
-            Rejection::MethodRefused => told(405, |say| &say.method_refused, "method-refused"),
+            Rejection::MethodRefused { .. } => told(405, |say| &say.method_refused, "method-refused"),
             Rejection::ExpectationFailed => told(417, |say| &say.expectation_failed, "expectation-failed"),
             Rejection::BodyTooLarge => told(413, |say| &say.body_too_large, "body-too-large"),
             Rejection::FormType => told(415, |say| &say.form_type, "form-type"),
@@ -147,8 +152,8 @@ impl Rejection {
                 let Text { title, lines } = text(&manner.words.refusals);
                 let user = self.user().map(manner.words.signed_in_as);
                 let lines: Vec<&str> = user.as_deref().into_iter().chain(lines.iter().copied()).collect();
-                let (links, number, time) = (self.links(manner), String::new(), String::new());
-                Reply::page(status, &ErrorPage { manner, status, title, lines: &lines, retry, links, number, time })
+                let links = self.links(manner);
+                Reply::page(status, &ErrorPage { manner, status, title, lines: &lines, retry, links })
             }
             Asker::Script => {
                 let title = text(&Language::English.words().refusals).title;
@@ -159,6 +164,9 @@ impl Rejection {
                 Reply::problem(status, &problem)
             }
         };
+        if let Rejection::MethodRefused { allow } = self {
+            reply.headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
+        }
         if status == 503 {
             reply = reply.with_retry_after(Duration::from_secs(2));
         }

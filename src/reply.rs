@@ -2,6 +2,7 @@
 
 use crate::pages::CONTENT_SECURITY_POLICY;
 use crate::session::Event;
+use crate::session::id::SessionKey;
 use askama::Template;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
@@ -21,6 +22,8 @@ pub struct Reply {
     pub event: Event,
     /// The handles of the sessions that this answer ended: their WebSockets end too.
     pub ended: Vec<String>,
+    /// What the store files sessions under that were ended unread, because it did not answer.
+    pub ended_keys: Vec<SessionKey>,
     /// The user whose every session this answer ended.
     pub ended_user: Option<String>,
     /// Why it is no more than this, for the log; empty when there is nothing to say.
@@ -34,7 +37,8 @@ impl Reply {
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
             (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
-        Reply { status, headers, body: body.into(), event: Event::None, ended: Vec::new(), ended_user: None, reason: "" }
+        let (event, ended, ended_keys) = (Event::None, Vec::new(), Vec::new());
+        Reply { status, headers, body: body.into(), event, ended, ended_keys, ended_user: None, reason: "" }
     }
 
     /// Plain text.

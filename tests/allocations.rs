@@ -1,5 +1,7 @@
 //! What a request with a known session allocates in our own code, from its head to the app's answer. Memory is most of what a proxy does
 //! on its hot path, and a count is the same on every machine, which a time is not.
+#![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
+
 #[path = "bench/site.rs"]
 mod site;
 
@@ -9,7 +11,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 /// Measured. Who adds one on purpose raises it; who removes one lowers it.
-const MOST: usize = 30;
+const MOST: usize = 21;
 
 struct Counting;
 

@@ -1,16 +1,15 @@
 //! From a checked configuration to the parts that serve it, wherever the sessions are kept.
 
 use crate::access::Doors;
-use crate::config::{Config, KeepAtLogin, MaxAge, SameSite};
+use crate::config::{Config, SameSiteUse};
 use crate::edge::{Edge, Policy};
 use crate::inbound::{Public, Site};
 use crate::route::Routes;
 use crate::session::Sessions;
-use crate::session::cookie::{self, Attributes};
+use crate::session::cookie::{Attributes, SameSite};
 use crate::session::lifecycle::Lifecycle;
-use crate::session::sessions::{Keep, Options, PerScheme};
+use crate::session::sessions::{Options, PerScheme};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The product without a server.
 pub fn edge(config: &Config, sessions: Arc<Sessions>) -> Edge {
@@ -26,14 +25,6 @@ pub fn edge(config: &Config, sessions: Arc<Sessions>) -> Edge {
     Edge::new(sessions, site(config), policy)
 }
 
-/// The cookie's lifetime; `None`: until the browser closes.
-pub(super) fn max_age(config: &Config) -> Option<Duration> {
-    match config.session.cookie.max_age {
-        MaxAge::Session => None,
-        MaxAge::For(length) => Some(length),
-    }
-}
-
 /// The session options.
 pub fn options(config: &Config) -> Options {
     let session = &config.session;
@@ -44,7 +35,7 @@ pub fn options(config: &Config) -> Options {
         lifecycle: Lifecycle {
             idle_timeout: session.idle_timeout,
             absolute_timeout: session.absolute_timeout,
-            max_age: max_age(config),
+            max_age: session.cookie.max_age,
             touch_after: session.touch_after,
             renew_grace: Some(session.renew_grace).filter(|grace| !grace.is_zero()),
             rolling: session.rolling,
@@ -53,10 +44,7 @@ pub fn options(config: &Config) -> Options {
         save_uninitialized: session.save_uninitialized,
         unset: session.unset,
         user_from: session.user_from.as_ref().map(|path| path.split('.').map(str::to_owned).collect()),
-        keep_at_login: match &session.keep_at_login {
-            KeepAtLogin::All => Keep::All,
-            KeepAtLogin::Fields(fields) => Keep::Fields(fields.iter().cloned().collect()),
-        },
+        keep_at_login: session.keep_at_login.clone(),
         max_per_user: Some(session.max_per_user).filter(|most| *most > 0),
         max_bytes: session.max_bytes,
     }
@@ -73,11 +61,9 @@ fn attributes(config: &Config, secure: bool) -> Attributes {
         partitioned: cookie.partitioned,
         priority: cookie.priority,
         same_site: match cookie.same_site {
-            SameSite::Strict => Some(cookie::SameSite::Strict),
-            SameSite::Lax => Some(cookie::SameSite::Lax),
-            SameSite::None => Some(cookie::SameSite::None),
-            SameSite::Auto => Some(if secure { cookie::SameSite::None } else { cookie::SameSite::Lax }),
-            SameSite::Off => None,
+            SameSiteUse::Always(same_site) => Some(same_site),
+            SameSiteUse::Auto => Some(if secure { SameSite::None } else { SameSite::Lax }),
+            SameSiteUse::Off => None,
         },
     }
 }

@@ -141,7 +141,7 @@ async fn ask(edge: &Edge, site: &Url, question: &Explain, cookie: Option<&Header
     inbound.secure |= site.secure;
     Ok(match edge.receive(Arc::new(inbound), &head.headers).await {
         Verdict::Own(endpoint) => Met::Own(endpoint.name()),
-        Verdict::Refuse(rejection) => Met::Refused(rejection),
+        Verdict::Refuse(refusal) => Met::Refused(refusal.rejection),
         Verdict::Forward(visit) => {
             let prefix = visit.route.stripped(visit.inbound.target.path()).map(|(gone, _)| gone);
             let forwarded = forwarded::headers(&visit.inbound, &HeaderMap::new(), prefix);
@@ -276,7 +276,7 @@ mod tests {
 
         let expected = "GET https://app.example.com/admin/x?y=1\n
   route 1  other.example.com/*  no: it is for another host
-  route 2  /admin/*             no: it is for other methods
+  route 2  POST /admin/*        no: it is for other methods
   route 3  /admin/*             yes: asks for a signed-in user, with role = admin; leads to http://127.0.0.1:3
 
   a visitor without a session is sent to /login?return_to=/admin/x%3Fy%3D1; a script gets 401 not-signed-in\n";

@@ -1,5 +1,6 @@
 //! The command line's grammar. Results go to stdout, everything else to stderr.
 
+mod announce;
 pub mod assemble;
 pub mod check;
 pub mod demo;

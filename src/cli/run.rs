@@ -1,6 +1,6 @@
 //! `cloakroom run`: from a checked configuration to a serving process, and out again.
 
-use super::{FAILED, FINE, WRONG, assemble, desk};
+use super::{FAILED, FINE, WRONG, announce, assemble, desk};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, DEMO, Mongo, StoreKind};
 use crate::demo;
@@ -13,19 +13,15 @@ use crate::session::Sessions;
 use crate::session::keyring::Keyring;
 use crate::session::store::cached::Shelf;
 use crate::session::store::embedded::{Limits as EmbeddedLimits, secret_beside};
-use crate::session::store::health::StreamHealth;
 use crate::session::store::mongo::MongoSettings;
 use crate::session::store::{CachedStore, EmbeddedStore, GuardedStore, MemoryStore, MongoStore, SessionStore};
 use crate::telemetry;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-
-/// How often and how long to wait for a first word of the change stream before the start-up line is written.
-const LOOKS: u32 = 25;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -96,15 +92,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let idle = limits.idle.unwrap_or(Duration::from_secs(u64::from(u32::MAX)));
     let proxy =
         Proxy::new(edge, upstreams, Limits { head_bytes: limits.head_bytes, head_fields: limits.head_fields, idle }, config.log.access);
+    proxy.watch_sessions();
     let listen: Vec<Listen> = config.server.listen.iter().map(|at| Listen { address: at.addr, h2c: at.h2c }).collect();
     let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain)?;
-    if let Some(settings) = &config.admin {
-        let listener =
-            TcpListener::bind(settings.listen).await.map_err(|error| format!("could not listen on {}: {error}", settings.listen))?;
-        tokio::spawn(admin::serve(listener));
-    }
-    let cache = cache_line(&config, &sessions).await;
-    announce(&config, &server, &sessions, &cache);
+    let admin_at = match &config.admin {
+        Some(settings) => Some(serve_admin(settings.listen).await?),
+        None => None,
+    };
+    say(&announce::announcement(&config, &server, admin_at, &sessions).await);
     server
         .run(async {
             // Without signal handlers the process can only be killed; it serves until then.
@@ -117,69 +112,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What it listens on, which store, which routes, and what to try next.
-fn announce(config: &Config, server: &Server, sessions: &Sessions, cache: &str) {
-    let mut text = format!("cloakroom {}\n", env!("CARGO_PKG_VERSION"));
-    for address in server.addresses() {
-        text.push_str(&format!("  listening on http://{address}\n"));
-    }
-    let days = |length: Option<Duration>| length.map_or_else(|| "for ever".to_owned(), human);
-    text.push_str(&format!(
-        "  sessions in {}, {} idle, {} at most\n",
-        sessions.store_description(),
-        days(config.session.idle_timeout),
-        days(config.session.absolute_timeout)
-    ));
-    text.push_str(cache);
-    for route in &config.routes {
-        let session = match route.session {
-            crate::route::SessionUse::Off => ", no session",
-            crate::route::SessionUse::Optional => "",
-            crate::route::SessionUse::Required if route.require.is_some() => ", signed-in visitors who have what it requires",
-            crate::route::SessionUse::Required => ", signed-in visitors only",
-        };
-        text.push_str(&format!("  route {} -> {}{session}\n", route.name, route.upstream));
-    }
-    let shows_demo = config.routes.iter().any(|route| route.upstream == DEMO);
-    if let (Some(address), true) = (server.addresses().first(), shows_demo) {
-        text.push_str(&format!("  try it: open http://{address} in a browser; then put your own app into proxy.toml\n"));
-    }
-    say(&text);
-}
-
-/// How much is cached, and how old it may be. The change stream gets a moment to show whether it is there.
-async fn cache_line(config: &Config, sessions: &Sessions) -> String {
-    let Some(settings) = &config.store.cache else { return String::new() };
-    let is_shared = matches!(config.store.kind, StoreKind::Mongo(_));
-    let stream = || sessions.store_health().cache.map_or(StreamHealth::Unknown, |cache| cache.stream);
-    for _ in 0..LOOKS {
-        if stream() != StreamHealth::Unknown {
-            break;
-        }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    }
-    let ttl = human(settings.ttl);
-    let age = match stream() {
-        _ if !is_shared => String::new(),
-        StreamHealth::Live { .. } => ", changes elsewhere are seen at once (change stream)".to_owned(),
-        StreamHealth::Absent => format!(", changes elsewhere are seen after {ttl} (this MongoDB is no replica set: no change stream)"),
-        StreamHealth::Unknown | StreamHealth::Broken { .. } => {
-            format!(", changes elsewhere are seen after {ttl} (the change stream is not there yet)")
-        }
-    };
-    format!("  up to {} sessions cached{age}\n", settings.sessions)
-}
-
-fn human(length: Duration) -> String {
-    let seconds = length.as_secs();
-    let (count, unit) = match seconds {
-        _ if !length.as_millis().is_multiple_of(1000) || seconds == 0 => return format!("{} ms", length.as_millis()),
-        _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
-        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
-        _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+/// The admin listener, and where it listens.
+async fn serve_admin(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| format!("could not listen on {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    tokio::spawn(admin::serve(listener));
+    Ok(address)
 }
 
 pub(super) async fn open_store(config: &Config) -> Result<(Arc<dyn SessionStore>, Vec<Secret>), Failure> {
@@ -232,7 +170,7 @@ fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {
         format: mongo.format,
         read_timeout: config.store.read_timeout,
         write_timeout: config.store.write_timeout,
-        configured_max_age: assemble::max_age(config),
+        configured_max_age: config.session.cookie.max_age,
     }
 }
 

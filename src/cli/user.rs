@@ -42,14 +42,21 @@ enum What {
     List,
     /// Remove a user
     #[command(after_help = REMOVE_EXAMPLE)]
-    Remove { name: String },
+    Remove {
+        /// Upper and lower case count
+        name: String,
+    },
     /// Give a user a new password
     #[command(after_help = PASSWORD_EXAMPLE)]
-    Password { name: String },
+    Password {
+        /// Upper and lower case count
+        name: String,
+    },
 }
 
 #[derive(Args, Clone, Debug, PartialEq)]
 struct Add {
+    /// What the user will type; upper and lower case count
     name: String,
     /// Goes into the session as `role`
     #[arg(long, value_name = "TEXT")]

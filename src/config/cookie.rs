@@ -6,21 +6,19 @@ use super::report::{Problem, shown};
 use super::server::Server;
 use super::units;
 use crate::route::is_host_name;
-pub use crate::session::cookie::Priority;
+use crate::session::cookie::LONGEST;
+pub use crate::session::cookie::{Priority, SameSite};
 use std::time::Duration;
-
-/// Browsers cut longer lifetimes (RFC 6265bis, 5.5).
-pub(super) const LONGEST_MAX_AGE: Duration = Duration::from_secs(86_400 * 400);
 
 /// `[session.cookie]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cookie {
     /// The name; `None`: chosen by [`Cookie::name_for`].
     pub name: Option<String>,
-    /// How long the browser keeps it.
-    pub max_age: MaxAge,
+    /// How long the browser keeps it; `None`: until it closes.
+    pub max_age: Option<Duration>,
     /// `SameSite`.
-    pub same_site: SameSite,
+    pub same_site: SameSiteUse,
     /// `Secure`.
     pub secure: Secure,
     /// `Domain`, without leading dot; `None`: this host only.
@@ -48,24 +46,11 @@ impl Cookie {
     }
 }
 
-/// How long the browser keeps the cookie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaxAge {
-    /// Until it closes.
-    Session,
-    /// This long.
-    For(Duration),
-}
-
 /// `SameSite`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SameSite {
-    /// `Strict`.
-    Strict,
-    /// `Lax`.
-    Lax,
-    /// `None`.
-    None,
+pub enum SameSiteUse {
+    /// This.
+    Always(SameSite),
     /// `None` on secure requests, else `Lax`.
     Auto,
     /// Not sent.
@@ -121,8 +106,8 @@ impl Site {
     }
 }
 
-/// Reads `[session.cookie]`. The second value is `max_age` as configured; the cookie's own is for the caller to decide.
-pub(super) fn read(mut section: Section<'_, '_>, site: &Site) -> (Cookie, Option<MaxAge>) {
+/// Reads `[session.cookie]`. The second value tells whether `max_age` is configured; if not, it is for the caller to decide.
+pub(super) fn read(mut section: Section<'_, '_>, site: &Site) -> (Cookie, bool) {
     let notes = section.notes;
     let name = section.text("name").filter(|name| name.value != "auto").and_then(|name| token(notes, name));
     let max_age = max_age(&mut section);
@@ -133,8 +118,8 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site) -> (Cookie, Option
     let partitioned = section.flag("partitioned").filter(|flag| flag.value);
     let cookie = Cookie {
         name: name.as_ref().map(|name| name.value.clone()),
-        max_age: max_age.unwrap_or(MaxAge::Session),
-        same_site: same_site.as_ref().map_or(SameSite::Lax, |v| v.value),
+        max_age: max_age.flatten(),
+        same_site: same_site.as_ref().map_or(SameSiteUse::Always(SameSite::Lax), |v| v.value),
         secure: secure.as_ref().map_or(Secure::Auto, |v| v.value),
         domain: domain.as_ref().map(|domain| domain.value.clone()),
         path: path.as_ref().map_or_else(|| "/".to_owned(), |path| path.value.clone()),
@@ -147,7 +132,7 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site) -> (Cookie, Option
     if let Some(name) = &name {
         check_prefix(notes, name, &cookie, site);
     }
-    if let Some(at) = same_site.filter(|v| v.value == SameSite::None) {
+    if let Some(at) = same_site.filter(|v| v.value == SameSiteUse::Always(SameSite::None)) {
         needs_secure(notes, "`same_site = \"none\"`", &at.span, &cookie, site);
     }
     if let Some(at) = partitioned {
@@ -168,7 +153,7 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site) -> (Cookie, Option
         notes.add(problem.help("a logout there cannot end the session: let the app answer `X-Session-End: this`, or use path = \"/\""));
     }
     section.finish();
-    (cookie, max_age)
+    (cookie, max_age.is_some())
 }
 
 const SERVE_OVER_TLS: &str = "set `server.public_url` to the https URL of the site, or name your TLS proxy in `server.trusted_proxies`";
@@ -185,19 +170,25 @@ fn needs_secure(notes: &Notes<'_>, what: &str, span: &std::ops::Range<usize>, co
     }
 }
 
-const SAME_SITES: [(&str, SameSite); 5] =
-    [("strict", SameSite::Strict), ("lax", SameSite::Lax), ("none", SameSite::None), ("auto", SameSite::Auto), ("off", SameSite::Off)];
+const SAME_SITES: [(&str, SameSiteUse); 5] = [
+    ("strict", SameSiteUse::Always(SameSite::Strict)),
+    ("lax", SameSiteUse::Always(SameSite::Lax)),
+    ("none", SameSiteUse::Always(SameSite::None)),
+    ("auto", SameSiteUse::Auto),
+    ("off", SameSiteUse::Off),
+];
 
-fn max_age(section: &mut Section<'_, '_>) -> Option<MaxAge> {
+/// `None`: not configured; `Some(None)`: until the browser closes.
+fn max_age(section: &mut Section<'_, '_>) -> Option<Option<Duration>> {
     let entry = section.take("max_age")?;
     if entry.as_text() == Some("session") {
-        return Some(MaxAge::Session);
+        return Some(None);
     }
     if entry.as_text().is_some_and(|text| units::duration(text).is_none() && units::likely_duration(text).is_none()) {
         entry.notes.add(entry.wrong("not a duration").help("write a number and a unit, as in \"14d\", or \"session\""));
         return None;
     }
-    entry.duration_in(Duration::from_secs(1)..=LONGEST_MAX_AGE).map(MaxAge::For)
+    entry.duration_in(Duration::from_secs(1)..=LONGEST).map(Some)
 }
 
 /// RFC 6265bis, 4.1.3; browsers compare the prefix without case (5.7).

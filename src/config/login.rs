@@ -9,6 +9,7 @@ use super::units;
 use crate::auth::users_file::{self, ReadError};
 pub use crate::auth::{Rate, SourceSettings, Throttle};
 use crate::endpoint::return_to::ReturnTo;
+use crate::session::cookie::path_matches;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,9 +62,10 @@ pub struct Logo {
     pub bytes: Arc<[u8]>,
 }
 
-/// Reads `[login]`, if it is there. `store` has the MongoDB address that users share with sessions by default.
-pub(super) fn read(mut section: Section<'_, '_>, store: &Store) -> Option<Login> {
-    section.span()?;
+/// Reads `[login]`, if it is there. `store` has the MongoDB address that users share with sessions by default; the session's cookie is sent
+/// to `cookie_path`.
+pub(super) fn read(mut section: Section<'_, '_>, store: &Store, cookie_path: &str) -> Option<Login> {
+    let span = section.span()?.clone();
     let notes = section.notes;
     let path = section.text("path").and_then(|path| own_path(notes, "path", path));
     let logout_path = section.text("logout_path").and_then(|path| own_path(notes, "logout_path", path));
@@ -73,13 +75,13 @@ pub(super) fn read(mut section: Section<'_, '_>, store: &Store) -> Option<Login>
         let problem = Problem::error("`path` and `logout_path` are the same").at(&logout.span, "again").also(&path.span, "first here");
         notes.add(problem.help("give each a path of its own"));
     }
+    let path = path.map_or_else(|| "/login".to_owned(), |path| path.value);
+    let logout_path = logout_path.map_or_else(|| "/logout".to_owned(), |path| path.value);
+    let default_return = section.text("default_return").and_then(|to| onward(notes, to, &[&path, &logout_path]));
     let login = Login {
-        path: path.map_or_else(|| "/login".to_owned(), |path| path.value),
-        logout_path: logout_path.map_or_else(|| "/logout".to_owned(), |path| path.value),
-        default_return: section
-            .text("default_return")
-            .and_then(|path| return_to(notes, "default_return", path))
-            .unwrap_or_else(ReturnTo::front),
+        path,
+        logout_path,
+        default_return: default_return.unwrap_or_else(ReturnTo::front),
         logout_return: section
             .text("logout_return")
             .and_then(|path| return_to(notes, "logout_return", path))
@@ -91,6 +93,10 @@ pub(super) fn read(mut section: Section<'_, '_>, store: &Store) -> Option<Login>
         page: page(section.section("page", "`[login.page]`")),
     };
     section.finish();
+    if let Some(path) = [&login.path, &login.logout_path].into_iter().find(|path| !path_matches(cookie_path, path)) {
+        let problem = Problem::error(format!("the session's cookie is not sent to `{path}`")).at(&span, "nobody could sign in or out");
+        notes.add(problem.help(format!("`path` of `[session.cookie]` is \"{}\": use \"/\"", shown(cookie_path))));
+    }
     Some(login)
 }
 
@@ -108,6 +114,18 @@ fn own_path(notes: &Notes<'_>, key: &str, path: At<String>) -> Option<At<String>
     let problem = Problem::error(format!("`{key}` cannot be `{}`", shown(text))).at(&path.span, why);
     notes.add(problem.help("it begins with `/` and is made of letters, digits, `-`, `_` and `.`, as in \"/login\" or \"/account/login\""));
     None
+}
+
+/// Who is signed in already is sent there from the login at once, which must not lead back to it.
+fn onward(notes: &Notes<'_>, path: At<String>, circles: &[&str]) -> Option<ReturnTo> {
+    let span = path.span.clone();
+    let to = return_to(notes, "default_return", path)?;
+    if circles.contains(&to.path()) {
+        let problem = Problem::error(format!("`default_return` cannot be `{}`", to.path())).at(&span, "this leads in a circle");
+        notes.add(problem.help("name a page of your app, as in \"/\""));
+        return None;
+    }
+    Some(to)
 }
 
 fn return_to(notes: &Notes<'_>, key: &str, path: At<String>) -> Option<ReturnTo> {

@@ -17,13 +17,13 @@ mod store;
 mod units;
 mod upstreams;
 
-pub use cookie::{Cookie, MaxAge, Priority, SameSite, Secure};
+pub use cookie::{Cookie, Priority, SameSite, SameSiteUse, Secure};
 pub use log::{Level, Log, LogFormat};
 pub use login::{Login, Logo, Page, Rate, SourceSettings, Throttle};
 pub use login_mongodb::MongoUsersSettings;
 pub use report::Report;
 pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, UnderscoreHeaders};
-pub use session::{IdHash, KeepAtLogin, Rolling, Session, Unset};
+pub use session::{IdHash, Keep, Rolling, Session, Unset};
 pub use store::{Format, Mongo, Store, StoreKind};
 pub use upstreams::{DEMO, Upstream, UpstreamServer};
 
@@ -92,7 +92,7 @@ fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
     let (store, mongo_at) = store::read(root.section("store", "`[store]`"));
     let session = session::read(root.section("session", "`[session]`"), &cookie::Site::of(&server), mongo_at);
-    let login = login::read(root.section("login", "`[login]`"), &store);
+    let login = login::read(root.section("login", "`[login]`"), &store, &session.cookie.path);
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
     let around = routes::Surroundings {

@@ -1,14 +1,15 @@
 //! `[session]`: how long sessions live, and who may sign them.
 
-use super::cookie::{self, Cookie, MaxAge, Site};
+use super::cookie::{self, Cookie, Site};
 use super::notes::At;
 use super::reader::{Entry, Section, unavailable};
 use super::report::{Problem, nearest};
 use super::secrets;
 use crate::secret::Secret;
+use crate::session::cookie::LONGEST;
 pub use crate::session::id::IdHash;
 pub use crate::session::lifecycle::Rolling;
-pub use crate::session::sessions::Unset;
+pub use crate::session::sessions::{Keep, Unset};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct Session {
     /// The field of the data that names the user: a dotted path.
     pub user_from: Option<String>,
     /// What an anonymous visitor's session leaves to the session after login.
-    pub keep_at_login: KeepAtLogin,
+    pub keep_at_login: Keep,
     /// When a login gives a user more sessions than this, the oldest end; zero: as many as they like.
     pub max_per_user: usize,
     /// The most bytes of one session's data.
@@ -53,15 +54,6 @@ pub struct Session {
     pub expose: BTreeSet<String>,
     /// The cookie.
     pub cookie: Cookie,
-}
-
-/// Which fields of an anonymous session come along at login.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeepAtLogin {
-    /// All.
-    All,
-    /// These.
-    Fields(BTreeSet<String>),
 }
 
 #[derive(Clone, Copy)]
@@ -77,14 +69,12 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site, mongo_at: Option<R
         Preset::Strict => (30 * MINUTE, 12 * 60 * MINUTE),
     };
     let idle = section.limit("idle_timeout", SECOND..=CENTURY);
-    let (mut cookie, max_age) = cookie::read(section.section("cookie", "`[session.cookie]`"), site);
+    let (mut cookie, has_max_age) = cookie::read(section.section("cookie", "`[session.cookie]`"), site);
     // When only one of the two is configured, the other follows it; a cookie that dies with the browser says nothing about idleness.
-    let idle_timeout = match (idle, max_age) {
-        (Some(idle), _) => idle,
-        (None, Some(MaxAge::For(length))) => Some(length),
-        (None, _) => Some(idle_default),
-    };
-    cookie.max_age = max_age.unwrap_or(MaxAge::For(idle_timeout.unwrap_or(14 * DAY).min(cookie::LONGEST_MAX_AGE)));
+    let idle_timeout = idle.unwrap_or(Some(cookie.max_age.unwrap_or(idle_default)));
+    if !has_max_age {
+        cookie.max_age = Some(idle_timeout.unwrap_or(14 * DAY).min(LONGEST));
+    }
     let session = Session {
         secrets: signing_secrets(&mut section, mongo_at),
         id_hash: section.choice("id_hash", &[("sha256", IdHash::Sha256), ("none", IdHash::None)]).map_or(IdHash::Sha256, |v| v.value),
@@ -99,7 +89,7 @@ pub(super) fn read(mut section: Section<'_, '_>, site: &Site, mongo_at: Option<R
         save_uninitialized: section.flag("save_uninitialized").is_some_and(|v| v.value),
         unset: section.choice("unset", &[("keep", Unset::Keep), ("destroy", Unset::Destroy)]).map_or(Unset::Keep, |v| v.value),
         user_from: section.take("user_from").and_then(user_from),
-        keep_at_login: section.take("keep_at_login").and_then(keep_at_login).unwrap_or(KeepAtLogin::All),
+        keep_at_login: section.take("keep_at_login").and_then(keep_at_login).unwrap_or(Keep::All),
         max_per_user: section.take("max_per_user").and_then(|entry| entry.number(&(0..=100_000))).unwrap_or(0),
         max_bytes: section.size("max_bytes", 1 << 10..=8 << 20).unwrap_or(64 << 10),
         expose: section.take("expose").and_then(exposed).unwrap_or_default(),
@@ -166,9 +156,9 @@ fn is_cookie(path: &str) -> bool {
     path.split('.').next() == Some("cookie")
 }
 
-fn keep_at_login(entry: Entry<'_, '_>) -> Option<KeepAtLogin> {
+fn keep_at_login(entry: Entry<'_, '_>) -> Option<Keep> {
     match entry.as_text() {
-        Some("all") => Some(KeepAtLogin::All),
+        Some("all") => Some(Keep::All),
         Some(word) => {
             let problem = entry.wrong("must be `all` or a list of fields");
             entry.notes.add(match nearest(word, ["all"]) {
@@ -177,7 +167,7 @@ fn keep_at_login(entry: Entry<'_, '_>) -> Option<KeepAtLogin> {
             });
             None
         }
-        None => fields(entry).map(KeepAtLogin::Fields),
+        None => fields(entry).map(|fields| Keep::Fields(fields.into_iter().collect())),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::rejection::{Rejection, WayIn};
 use crate::reply::Reply;
 use crate::session::store::StoreError;
 use crate::session::{Device, Event, Session, Visitor};
+use crate::telemetry::chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +127,6 @@ fn row(question: &Question<'_>, device: &Device) -> DeviceRow {
 }
 
 fn unreachable(question: &Question<'_>, error: &StoreError) -> Reply {
-    tracing::warn!(%error, "a visitor's sessions could not be listed");
+    tracing::warn!(error = chain(error), "a visitor's sessions could not be listed");
     question.refuse(&Rejection::StoreUnavailable)
 }

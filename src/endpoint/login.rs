@@ -16,6 +16,7 @@ use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::session::data::Data;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Patch, Visitor, cookie};
+use crate::telemetry::chain;
 use http::header::ORIGIN;
 
 /// A longer name is nobody's.
@@ -153,7 +154,7 @@ impl<'a> Visit<'a> {
         let outcome = match sessions.commit(visitor.clone(), changes, at).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                tracing::warn!(%error, "the session store refused a login");
+                tracing::warn!(error = chain(error.as_ref()), "the session store refused a login");
                 return self.question.refuse(&Rejection::StoreUnavailable);
             }
         };

@@ -42,7 +42,7 @@ pub async fn end(question: &Question<'_>) -> Reply {
     let ended = if let Visitor::Known(session) = visitor { Some(session.handle().as_str().to_owned()) } else { None };
     let user = question.user().map(str::to_owned);
     let end = if form.ticked("everywhere") { End::All } else { End::This };
-    let event = match sessions.end(visitor, end, inbound.secure).await {
+    let event = match sessions.end_with(visitor, question.cookies, end, inbound.secure).await {
         Ok(outcome) => outcome.event,
         Err(_) => Event::EndUnconfirmed,
     };
@@ -56,6 +56,9 @@ pub async fn end(question: &Question<'_>) -> Reply {
     if let Some(pre) = PreSession::of(question).filter(PreSession::is_marked) {
         // This visitor is out because they wished it, not because a cookie got lost.
         reply = reply.with_cookie(&pre.unmarked().line(question));
+    }
+    if let Visitor::Unreachable { keys, .. } = visitor {
+        reply.ended_keys.clone_from(keys);
     }
     reply.ended_user = user.filter(|_| end == End::All);
     // Removed even when the store is down: a browser that asked to leave must not stay signed in.

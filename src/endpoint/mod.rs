@@ -73,6 +73,11 @@ impl Endpoint {
         matches!(self, Endpoint::Login | Endpoint::Logout | Endpoint::Devices) && method == Method::POST
     }
 
+    /// The methods that the page answers.
+    fn methods(self) -> &'static str {
+        if self.reads_form(&Method::POST) { "GET, HEAD, POST" } else { "GET, HEAD" }
+    }
+
     /// Whether the page is about a session; the others cost no store access.
     pub fn is_personal(self) -> bool {
         matches!(self, Endpoint::Session | Endpoint::Login | Endpoint::Logout | Endpoint::Devices)
@@ -100,6 +105,8 @@ pub struct Question<'a> {
     /// The body of a POST.
     pub form: &'a [u8],
     pub visitor: Visitor,
+    /// The values of all cookies with our session cookie's name.
+    pub cookies: &'a [String],
     /// The visitor's browser and address.
     pub client: Client,
     pub sessions: &'a Arc<Sessions>,
@@ -162,7 +169,7 @@ pub async fn answer(endpoint: Endpoint, question: &Question<'_>) -> Reply {
             None => question.refuse(&Rejection::NoRoute),
         },
         Endpoint::Nothing => question.refuse(&Rejection::NoRoute),
-        _ => question.refuse(&Rejection::MethodRefused),
+        _ => question.refuse(&Rejection::MethodRefused { allow: endpoint.methods().to_owned() }),
     }
 }
 
@@ -173,10 +180,11 @@ fn stylesheet(question: &Question<'_>) -> Reply {
     Reply::file("text/css; charset=utf-8", look.sheet().clone(), seconds)
 }
 
-/// The operator's logo, under the name of these very bytes.
+/// The operator's logo, or our icon, under the name of these very bytes.
 fn logo(question: &Question<'_>) -> Reply {
-    match &question.manner.look.logo {
-        Some(logo) if question.inbound.target.path() == logo.path() => Reply::file(logo.content_type(), logo.bytes().clone(), YEAR),
-        _ => question.refuse(&Rejection::NoRoute),
+    let icon = question.manner.look.icon();
+    if question.inbound.target.path() != icon.path() {
+        return question.refuse(&Rejection::NoRoute);
     }
+    Reply::file(icon.content_type(), icon.bytes().clone(), YEAR)
 }

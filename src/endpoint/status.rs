@@ -5,7 +5,6 @@ use crate::inbound::Asker;
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::session::Visitor;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 /// `user`, and in seconds `expires_in` (whatever comes first), `idle_in` (without another request), `login_age`; null where there is
@@ -24,12 +23,13 @@ pub fn session(question: &Question<'_>) -> Reply {
     let login_age = session.record().login_at.map(|at| now.since(at).as_secs());
     let mut answer = Map::new();
     answer.insert("user".to_owned(), session.user().into());
-    answer.insert("expires_in".to_owned(), seconds_until(sessions.absolute_end(session).or(idle_end)).into());
+    let end = [sessions.absolute_end(session), idle_end].into_iter().flatten().min();
+    answer.insert("expires_in".to_owned(), seconds_until(end).into());
     answer.insert("idle_in".to_owned(), seconds_until(idle_end).into());
     answer.insert("login_age".to_owned(), login_age.into());
     for name in question.exposed {
-        let value = session.record().data.json_of(name).and_then(|json| serde_json::from_str::<&RawValue>(json).ok());
-        answer.insert(name.clone(), value.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null));
+        let value = session.record().data.json_of(name).and_then(|json| serde_json::from_str(json).ok());
+        answer.insert(name.clone(), value.unwrap_or(Value::Null));
     }
     Reply::json(200, &Value::Object(answer))
 }

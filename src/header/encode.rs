@@ -5,16 +5,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::io::Write as _;
 
-/// Writes text as a header value.
-pub fn text(text: &str, encoding: Encoding, out: &mut Vec<u8>) {
+/// Writes text as a header value. `false`: the encoding cannot carry it as it is, and what it could would name something else.
+pub fn text(text: &str, encoding: Encoding, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
     match encoding {
         // The common case: nothing to encode.
-        Encoding::Percent if is_plain(text) => out.extend_from_slice(text.as_bytes()),
+        Encoding::Percent if is_plain(text) => {
+            out.extend_from_slice(text.as_bytes());
+            return true;
+        }
         Encoding::Percent => percent(text, out),
         Encoding::Base64Url => out.extend_from_slice(URL_SAFE_NO_PAD.encode(text).as_bytes()),
-        Encoding::Latin1 => out.extend(text.chars().map(latin1)),
-        Encoding::Raw => out.extend(text.bytes().filter(|b| !is_control(*b))),
+        Encoding::Latin1 => match text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>() {
+            Some(bytes) => out.extend_from_slice(&bytes),
+            None => return false,
+        },
+        Encoding::Raw => out.extend_from_slice(text.as_bytes()),
     }
+    let written = out.get(start..).unwrap_or_default();
+    // Control characters have no place in a header, and receivers trim blanks.
+    !written.iter().any(|byte| is_control(*byte)) && written.trim_ascii().len() == written.len()
 }
 
 /// Whether percent-encoding leaves the text as it is.
@@ -36,19 +46,16 @@ fn percent(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// What ISO 8859-1 cannot hold, and control characters, become `?`.
-fn latin1(c: char) -> u8 {
-    u8::try_from(u32::from(c)).ok().filter(|b| !is_control(*b)).unwrap_or(b'?')
-}
-
 fn is_control(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f
 }
 
-/// Writes JSON text in ASCII: other characters as `\uXXXX`, blank control characters between tokens as spaces.
-pub fn json(json: &str, out: &mut Vec<u8>) {
+/// Writes JSON text in ASCII: other characters as `\uXXXX`, blank control characters between tokens as spaces. There is no JSON that it
+/// cannot write.
+pub fn json(json: &str, out: &mut Vec<u8>) -> bool {
     if json.bytes().all(|b| matches!(b, 0x20..=0x7e)) {
-        return out.extend_from_slice(json.as_bytes());
+        out.extend_from_slice(json.as_bytes());
+        return true;
     }
     for c in json.chars() {
         match c {
@@ -62,6 +69,7 @@ pub fn json(json: &str, out: &mut Vec<u8>) {
             }
         }
     }
+    true
 }
 
 #[cfg(test)]
@@ -69,26 +77,36 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn text(text: &str, encoding: Encoding) -> Vec<u8> {
+    fn text(text: &str, encoding: Encoding) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        super::text(text, encoding, &mut out);
-        out
+        super::text(text, encoding, &mut out).then_some(out)
     }
 
     fn json(json: &str) -> Vec<u8> {
         let mut out = Vec::new();
-        super::json(json, &mut out);
+        assert!(super::json(json, &mut out));
         out
     }
 
     #[test]
     fn the_four_encodings_write_what_they_promise() {
-        let written = |encoding| text(" 你é%\r\n ", encoding);
+        let written = |text_of: &str, encoding| text(text_of, encoding);
 
-        assert_eq!(written(Encoding::Percent), b"%20%E4%BD%A0%C3%A9%25%0D%0A%20");
-        assert_eq!(written(Encoding::Base64Url), b"IOS9oMOpJQ0KIA");
-        assert_eq!(written(Encoding::Latin1), b" ?\xe9%?? ");
-        assert_eq!(written(Encoding::Raw), " 你é% ".as_bytes());
+        assert_eq!(written(" 你é%\r\n ", Encoding::Percent), Some(b"%20%E4%BD%A0%C3%A9%25%0D%0A%20".to_vec()));
+        assert_eq!(written(" 你é%\r\n ", Encoding::Base64Url), Some(b"IOS9oMOpJQ0KIA".to_vec()));
+        assert_eq!(written("é %", Encoding::Latin1), Some(b"\xe9 %".to_vec()));
+        assert_eq!(written("你é %", Encoding::Raw), Some("你é %".as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn what_an_encoding_cannot_carry_unchanged_is_not_written() {
+        let written = |text_of: &str| [Encoding::Latin1, Encoding::Raw].map(|encoding| text(text_of, encoding).is_some());
+
+        assert_eq!(written("你"), [false, true]);
+        for folded in ["adm\u{1}in", "admin\r\nX: y", " admin", "admin ", "\tadmin", "a\u{7f}"] {
+            assert_eq!(written(folded), [false; 2], "{folded:?}");
+        }
+        assert_eq!(written(""), [true; 2]);
     }
 
     #[test]
@@ -99,7 +117,7 @@ mod tests {
     proptest! {
         #[test]
         fn percent_is_visible_ascii_and_decodes_back(original in any::<String>()) {
-            let value = text(&original, Encoding::Percent);
+            let value = text(&original, Encoding::Percent).unwrap();
             prop_assert!(value.iter().all(|b| matches!(b, 0x20..=0x7e)));
             prop_assert!(!value.starts_with(b" ") && !value.ends_with(b" "));
             let decoded = percent_encoding::percent_decode(&value).decode_utf8().unwrap();
@@ -116,7 +134,7 @@ mod tests {
         #[test]
         fn no_encoding_lets_a_control_character_through(original in any::<String>()) {
             for encoding in [Encoding::Percent, Encoding::Base64Url, Encoding::Latin1, Encoding::Raw] {
-                prop_assert!(!text(&original, encoding).iter().any(|b| is_control(*b)));
+                prop_assert!(text(&original, encoding).is_none_or(|value| !value.iter().any(|b| is_control(*b))));
             }
         }
     }

@@ -35,13 +35,18 @@ impl<R> Lines<R> {
         Lines { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
     }
 
-    /// Adds a line.
-    pub fn push(&mut self, rank: R, name: &[u8], write_value: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a line, unless the value cannot be written; whether it was added.
+    pub fn push(&mut self, rank: R, name: &[u8], write_value: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
         let start = self.text.len();
         self.text.extend_from_slice(name);
         let end = self.text.len();
-        write_value(&mut self.text);
-        self.lines.push(Line { rank, name: start..end, value: end..self.text.len() });
+        let written = write_value(&mut self.text);
+        if written {
+            self.lines.push(Line { rank, name: start..end, value: end..self.text.len() });
+        } else {
+            self.text.truncate(start);
+        }
+        written
     }
 
     /// How many lines there are.

@@ -1,5 +1,6 @@
 //! Headers on their way through: strip, then set; and what the app asks for in its answer.
 
+pub mod caching;
 pub mod cookie;
 pub mod encode;
 pub mod end;

@@ -67,25 +67,34 @@ impl<'a> Dresser<'a> {
 
     /// The headers for this session.
     pub fn dress(&self, view: &View<'_>) -> Result<Dressed, TooLarge> {
-        let encoding = self.0.encoding;
         let mut lines = Lines::with_capacity(10, 256 + 3 * view.data.size());
         lines.push(Rank::Never, HANDLE, |out| encode::text(view.handle, Encoding::Percent, out));
         if let Some(user) = view.user {
-            lines.push(Rank::Never, USER, |out| encode::text(user, encoding, out));
+            self.push_text(Rank::Never, USER, user, &mut lines);
         }
         lines.push(Rank::Data, DATA, |out| encode::json(&view.data.to_json(), out));
         self.push_fields(view.data, &mut lines);
         if let Some(seconds) = view.expires_in {
-            // Writing to memory cannot fail.
-            lines.push(Rank::Never, EXPIRES_IN, |out| drop(write!(out, "{seconds}")));
+            lines.push(Rank::Never, EXPIRES_IN, |out| write!(out, "{seconds}").is_ok());
         }
         for (name, template) in &self.0.set {
             if let Some(text) = template.fill(|place| value_of(place, view)) {
-                lines.push(Rank::Text, name, |out| encode::text(&text, encoding, out));
+                self.push_text(Rank::Text, name, &text, &mut lines);
             }
         }
         self.fit(&mut lines)?;
         Ok(Dressed { headers: lines.finish(), handle: Some(view.handle.to_owned()), user: view.user.map(str::to_owned) })
+    }
+
+    /// A header that the encoding cannot carry is left out: changed, it might name somebody else.
+    fn push_text(&self, rank: Rank, name: &[u8], text: &str, lines: &mut Lines<Rank>) -> bool {
+        let encoding = self.0.encoding;
+        let written = lines.push(rank, name, |out| encode::text(text, encoding, out));
+        if !written {
+            let header = String::from_utf8_lossy(name);
+            tracing::warn!(%header, ?encoding, "a value cannot be written in this encoding; its header is left out");
+        }
+        written
     }
 
     /// Two fields that would share a header get none.
@@ -93,23 +102,29 @@ impl<'a> Dresser<'a> {
         let first = lines.count();
         let (mut name, mut shared) = (Vec::with_capacity(64), Vec::new());
         for field in data.iter() {
-            let Some(rank) = rank_of(field) else { continue };
             if !field.name().is_some_and(|field| self.shows(field) && names::of_field(field, &mut name)) {
                 continue;
             }
-            if lines.iter().skip(first).any(|line| lines.name(line) == name) {
+            let at = lines.count();
+            if self.push_field(field, &name, lines) && lines.iter().take(at).skip(first).any(|line| lines.name(line) == name) {
+                lines.remove(at);
                 shared.push(name.clone());
-                continue;
             }
-            lines.push(rank, &name, |out| match rank {
-                Rank::Text if field.json().starts_with('"') => encode::text(&text_of(field.json()), self.0.encoding, out),
-                _ => encode::json(field.json(), out),
-            });
         }
         if !shared.is_empty() {
             let names = String::from_utf8_lossy(&shared.join(&b", "[..])).into_owned();
             tracing::warn!(names, "session fields that would share a header get none");
             lines.retain(|name| !shared.iter().any(|other| other == name));
+        }
+    }
+
+    fn push_field(&self, field: &Field, name: &[u8], lines: &mut Lines<Rank>) -> bool {
+        let json = field.json();
+        match json.as_bytes().first() {
+            None | Some(b'n') => false,
+            Some(b'"') => self.push_text(Rank::Text, name, &text_of(json), lines),
+            Some(b'{' | b'[') => lines.push(Rank::Structure, name, |out| encode::json(json, out)),
+            Some(_) => lines.push(Rank::Text, name, |out| encode::json(json, out)),
         }
     }
 
@@ -142,17 +157,8 @@ impl<'a> Dresser<'a> {
                 named.extend(name.iter().map(u8::to_ascii_lowercase));
             }
         }
-        lines.push(Rank::Never, OVERFLOW, |out| out.extend_from_slice(&named));
+        lines.push(Rank::Never, OVERFLOW, |out| out.write_all(&named).is_ok());
         Ok(())
-    }
-}
-
-/// How much a field matters; `null` has no header.
-fn rank_of(field: &Field) -> Option<Rank> {
-    match field.json().as_bytes().first()? {
-        b'n' => None,
-        b'{' | b'[' => Some(Rank::Structure),
-        _ => Some(Rank::Text),
     }
 }
 

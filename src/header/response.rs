@@ -1,11 +1,10 @@
-//! What the app asks for in its answer (`X-Session-*`), whether it may, and who may cache the answer.
+//! What the app asks for in its answer (`X-Session-*`), and whether it may.
 
-use super::names::{Reserved, is_ours};
+use super::names::is_ours;
 use crate::route::Write;
 use crate::session::data::Data;
 use crate::session::{Changes, End, Patch};
-use http::header::{CACHE_CONTROL, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -156,46 +155,6 @@ pub fn permitted(changes: &Changes, write: &Write, login: bool, protected: &BTre
     Ok(())
 }
 
-/// Headers that keep one visitor's answer out of shared caches: an answer that sets our cookie gets `private` and loses `public` and
-/// `s-maxage`; another answer to a session gets `private` if it says nothing itself.
-pub fn private(headers: &HeaderMap, sets_cookie: bool) -> Vec<(HeaderName, HeaderValue)> {
-    let said: Vec<&str> = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-        .collect();
-    if said.is_empty() {
-        return vec![(CACHE_CONTROL, HeaderValue::from_static("private"))];
-    }
-    if !sets_cookie {
-        return Vec::new();
-    }
-    let is_shared = |word: &&&str| {
-        let name = word.split('=').next().unwrap_or_default().trim();
-        !name.eq_ignore_ascii_case("public") && !name.eq_ignore_ascii_case("s-maxage") && !name.eq_ignore_ascii_case("private")
-    };
-    let mut words: Vec<&str> = said.iter().filter(is_shared).copied().collect();
-    words.insert(0, "private");
-    HeaderValue::try_from(words.join(", ")).map(|value| vec![(CACHE_CONTROL, value)]).unwrap_or_default()
-}
-
-/// A `Vary` on a header that we inject means the cookie, to a cache in front of us. `None`: leave it as it is.
-pub fn vary(headers: &HeaderMap, reserved: &Reserved) -> Option<HeaderValue> {
-    let said: Vec<&str> =
-        headers.get_all(VARY).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim).collect();
-    let injected = |word: &str| HeaderName::try_from(word).is_ok_and(|name| reserved.is_reserved(&name));
-    if !said.iter().any(|word| injected(word)) {
-        return None;
-    }
-    let mut words: Vec<&str> =
-        said.into_iter().filter(|word| !word.is_empty() && !injected(word) && !word.eq_ignore_ascii_case("cookie")).collect();
-    words.push("Cookie");
-    HeaderValue::try_from(words.join(", ")).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,24 +223,5 @@ mod tests {
         assert!(permitted(&renew, &Write::None, true, &none).is_ok());
         assert_eq!(permitted(&renew, &Write::None, false, &none), Err(Forbidden::Any));
         assert_eq!(permitted(&null, &Write::Fields(BTreeSet::new()), true, &none), Err(Forbidden::Whole));
-    }
-
-    #[test]
-    fn an_answer_with_our_cookie_is_private() {
-        let said = |value: &str| private(&headers(&[("cache-control", value)]), true)[0].1.clone();
-
-        assert_eq!(said("public, max-age=600, s-maxage=9"), "private, max-age=600");
-        assert_eq!(said("no-store"), "private, no-store");
-        assert_eq!(private(&headers(&[]), false)[0].1, "private");
-        assert!(private(&headers(&[("cache-control", "public")]), false).is_empty());
-    }
-
-    #[test]
-    fn vary_on_an_injected_name_becomes_cookie() {
-        let reserved = Reserved::new(["Remote-User".to_owned()].into_iter());
-        let said = |value: &str| vary(&headers(&[("vary", value)]), &reserved).map(|v| v.to_str().unwrap().to_owned());
-
-        assert_eq!(said("Accept, X-Session-User, remote-user"), Some("Accept, Cookie".into()));
-        assert_eq!(said("Accept"), None);
     }
 }

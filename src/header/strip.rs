@@ -66,6 +66,7 @@ fn is_harmless(name: &str) -> bool {
     LISTED.get(usize::from(initial)) == Some(&false) && matches!(folded(name), Cow::Borrowed(_))
 }
 
+#[allow(clippy::indexing_slicing, reason = "runs at compile time, where out of bounds is an error of the build")]
 const fn initials(lists: [&[&str]; 3]) -> [bool; 256] {
     let mut found = [false; 256];
     // `x-forwarded-*`, whatever the lists hold.
@@ -88,7 +89,7 @@ fn goes_by_name(plain: &str, site: &Site, inbound: &Inbound) -> bool {
     (odd && plain.contains('_') && site.underscore_headers != UnderscoreHeaders::Allow)
         || (odd && is_framing(&name_folded))
         || (!inbound.client.peer_trusted && (name_folded.starts_with("x-forwarded-") || HEARSAY.contains(&name_folded.as_ref())))
-        || (site.methods_matter && METHOD_OVERRIDES.contains(&name_folded.as_ref()))
+        || ((site.methods_matter || inbound.preflight) && METHOD_OVERRIDES.contains(&name_folded.as_ref()))
         || (HOP_BY_HOP.contains(&plain) && !stays(plain, inbound))
 }
 

@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderName};
 
-/// Names that a client may not take away from the app by nominating them.
-const KEPT: [&str; 7] = ["host", "content-length", "transfer-encoding", "cookie", "authorization", "forwarded", "content-type"];
+/// Names that nobody takes away by nominating them: they frame a request, or place it, or are ours to write.
+const KEPT: [&str; 4] = ["host", "content-length", "transfer-encoding", "forwarded"];
 
 /// The options of all `Connection` fields.
 #[derive(Clone, Debug, Default)]

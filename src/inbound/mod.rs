@@ -14,7 +14,7 @@ pub use framing::raw_head;
 pub use host::Host;
 pub use target::{PathPolicy, Target};
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{Method, Version};
 use ipnet::IpNet;
@@ -107,6 +107,8 @@ pub struct Inbound {
     pub client: Client,
     /// A WebSocket handshake (RFC 6455 section 4.1).
     pub upgrade: bool,
+    /// A CORS preflight (Fetch standard): it carries no cookies and asks about the real request, which comes later.
+    pub preflight: bool,
     pub asker: Asker,
 }
 
@@ -134,6 +136,7 @@ impl Inbound {
             secure,
             client,
             upgrade,
+            preflight: is_preflight(head),
             asker: Asker::of(&head.headers, upgrade),
         })
     }
@@ -167,6 +170,10 @@ fn host_of(head: &Parts, site: &Site) -> Result<Host, Malformed> {
         }
         (None, None) => Err(Malformed::Host),
     }
+}
+
+fn is_preflight(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.headers.contains_key(ORIGIN) && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn is_websocket(head: &Parts) -> bool {

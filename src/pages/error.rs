@@ -16,10 +16,6 @@ pub struct ErrorPage<'a> {
     pub retry: bool,
     /// Where else to go; the first one is the likely one.
     pub links: Vec<Link<'a>>,
-    /// The short number that the access log shows for this request.
-    pub number: String,
-    /// Time of day in UTC, such as `22:41:07`.
-    pub time: String,
 }
 
 /// A way on, to a path of this site.
@@ -35,16 +31,7 @@ mod tests {
 
     fn page(retry: bool, links: Vec<Link<'static>>) -> String {
         let lines = &["You are not signed out."];
-        let page = ErrorPage {
-            manner: Manner::plain(),
-            status: 503,
-            title: "One moment, please",
-            lines,
-            retry,
-            links,
-            number: "8c1f04".into(),
-            time: "22:41:07".into(),
-        };
+        let page = ErrorPage { manner: Manner::plain(), status: 503, title: "One moment, please", lines, retry, links };
         page.render().unwrap()
     }
 

@@ -8,6 +8,9 @@ use std::sync::LazyLock;
 /// The sheet as it is without an operator's accent.
 const SHEET: &str = include_str!("look.css");
 
+/// For the browser's tab, where the operator has no logo: a page that names none has every browser ask the app for `/favicon.ico`.
+const ICON: &str = include_str!("icon.svg");
+
 /// What the designed accents must stand out against, in light and in dark: the card, and the paper around it.
 const LIGHT: [Color; 2] = [Color::new(0xff, 0xfd, 0xf8), Color::new(0xf6, 0xf2, 0xea)];
 const DARK: [Color; 2] = [Color::new(0x20, 0x1c, 0x17), Color::new(0x16, 0x13, 0x0f)];
@@ -17,6 +20,7 @@ const DARK: [Color; 2] = [Color::new(0x20, 0x1c, 0x17), Color::new(0x16, 0x13, 0
 pub struct Look {
     pub title: Option<String>,
     pub logo: Option<Logo>,
+    icon: Logo,
     sheet: Bytes,
     sheet_path: String,
 }
@@ -37,13 +41,19 @@ impl Look {
             None => SHEET.to_owned(),
         };
         let sheet_path = format!("/.cloakroom/look-{}.css", short_hash(sheet.as_bytes()));
-        Look { title, logo, sheet: sheet.into(), sheet_path }
+        let icon = logo.clone().unwrap_or_else(|| Logo::new("image/svg+xml", Bytes::from_static(ICON.as_bytes())));
+        Look { title, logo, icon, sheet: sheet.into(), sheet_path }
     }
 
     /// Cloakroom's own.
     pub fn plain() -> &'static Look {
         static PLAIN: LazyLock<Look> = LazyLock::new(|| Look::new(None, None, None));
         &PLAIN
+    }
+
+    /// The picture in the browser's tab: the logo, or ours.
+    pub fn icon(&self) -> &Logo {
+        &self.icon
     }
 
     /// The sheet's text.

@@ -22,9 +22,6 @@ pub use look::{Logo, Look};
 
 use words::Words;
 
-/// The stylesheet under a name that never changes, for pages that are not ours.
-pub const LOOK_PATH: &str = "/.cloakroom/look.css";
-
 /// Nothing but our own stylesheet, the operator's logo and our own forms: no script, no frame, no other host.
 pub const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -74,18 +71,7 @@ mod tests {
         };
         let link = Link { text, path: text.into() };
         vec![
-            ErrorPage {
-                manner,
-                status: 404,
-                title: text,
-                lines: &[text],
-                retry: true,
-                links: vec![link],
-                number: text.into(),
-                time: text.into(),
-            }
-            .render()
-            .unwrap(),
+            ErrorPage { manner, status: 404, title: text, lines: &[text], retry: true, links: vec![link] }.render().unwrap(),
             LogoutPage { manner, action: "/logout", token: text.into(), return_to: text, user: Some(text) }.render().unwrap(),
             LoginPage {
                 manner,

@@ -1,16 +1,15 @@
 //! Between Pingora's session and our own types: understanding a head, stripping, writing answers. The only writer to the browser.
 
-use super::{Exchange, Limits};
+use super::Limits;
 use crate::edge::{Departure, Edge};
 use crate::endpoint::LARGEST_FORM;
 use crate::header::names::Reserved;
-use crate::header::{cookie, response, strip};
-use crate::inbound::{self, Asker, Inbound, Malformed, address_text};
+use crate::header::{caching, cookie, strip};
+use crate::inbound::{self, Inbound, Malformed};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
-use crate::telemetry::AccessLine;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, SET_COOKIE};
 use http::{HeaderValue, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -23,6 +22,9 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 
 /// A client that takes no bytes for this long is gone.
 const WRITE: Duration = Duration::from_secs(60);
+
+/// The methods that are served; an app may take others too, but for TRACE and CONNECT.
+const SERVED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Sets what Pingora leaves unlimited. Idle connections are [`super::guard`]'s.
 pub fn set_timeouts(session: &mut Session) {
@@ -47,13 +49,17 @@ pub fn understand(session: &Session, edge: &Edge, limits: Limits) -> Result<Inbo
     if head.headers.len() > limits.head_fields {
         return Err(Rejection::HeadTooLarge);
     }
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    edge.understand(head, head.raw_path(), peer).map_err(|malformed| match malformed {
+    edge.understand(head, head.raw_path(), peer(session)).map_err(|malformed| match malformed {
         Malformed::TargetTooLong => Rejection::UriTooLong,
-        Malformed::MethodRefused => Rejection::MethodRefused,
+        Malformed::MethodRefused => Rejection::MethodRefused { allow: SERVED.to_owned() },
         Malformed::Expectation => Rejection::ExpectationFailed,
         malformed => Rejection::Malformed(malformed),
     })
+}
+
+/// The other end of the connection.
+pub fn peer(session: &Session) -> IpAddr {
+    session.client_addr().and_then(|address| address.as_inet()).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
 }
 
 /// Takes away what no client may send. On every route, before any early return.
@@ -121,13 +127,13 @@ pub fn strip_response(head: &mut ResponseHeader, ours: &[String]) -> Result<()> 
 
 /// Adds our cookie after the app's own, expires the app's before them, and keeps shared caches away from one visitor's answer.
 pub fn finish_response(head: &mut ResponseHeader, departure: Departure, reserved: &Reserved) -> Result<()> {
-    let Departure { set_cookie, ended_cookies, is_private, .. } = departure;
+    let Departure { set_cookie, ended_cookies, is_private, is_behind_login, .. } = departure;
     if is_private {
-        for (name, value) in response::private(&head.headers, set_cookie.is_some()) {
+        for (name, value) in caching::private(&head.headers, set_cookie.is_some(), is_behind_login) {
             head.insert_header(name, value)?;
         }
     }
-    if let Some(vary) = response::vary(&head.headers, reserved) {
+    if let Some(vary) = caching::vary(&head.headers, reserved) {
         head.insert_header(http::header::VARY, vary)?;
     }
     if !ended_cookies.is_empty() {
@@ -150,6 +156,11 @@ pub fn suit_version(session: &mut Session, head: &mut ResponseHeader) {
         head.remove_header(&http::header::TRANSFER_ENCODING);
         session.set_keepalive(None);
     }
+}
+
+/// Whether the answer goes on until somebody ends it.
+pub fn is_stream_of_events(head: &ResponseHeader) -> bool {
+    head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// The announced length of the body.
@@ -207,40 +218,5 @@ pub fn rejection_of(error: &Error) -> Option<Rejection> {
         }
         (ErrorSource::Upstream, _) => Some(Rejection::UpstreamUnreachable),
         _ => Some(Rejection::Defect),
-    }
-}
-
-impl Exchange {
-    /// Whether a person or a script asks; a head that was not understood gets a page.
-    pub(super) fn asker(&self) -> Asker {
-        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker)
-    }
-
-    /// Writes the access line.
-    pub(super) fn remember(&self, session: &Session, error: Option<&Error>) {
-        let inbound = self.inbound.as_ref();
-        let status = session.response_written().map_or(0, |head| head.status.as_u16());
-        let route = self.visit.as_ref().map(|visit| visit.route.name.as_str()).or_else(|| self.endpoint.map(|own| own.name()));
-        let handle = self.visit.as_ref().and_then(|visit| visit.dressed.handle.as_deref());
-        let truncated = || error.map(|error| error.etype().as_str().to_owned());
-        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
-        let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
-        let client = inbound.map(|inbound| address_text(inbound.client.address));
-        AccessLine {
-            method: inbound.map_or("-", |inbound| inbound.method.as_str()),
-            host: inbound.map_or("-", |inbound| inbound.host.name()),
-            path: inbound.map_or("-", |inbound| inbound.target.path()),
-            status,
-            time: self.arrived.elapsed(),
-            bytes_in: session.body_bytes_read() as u64 + self.tunnel_bytes.0,
-            bytes_out: (session.body_bytes_sent() as u64).max(self.tunnel_bytes.1),
-            client: client.as_deref().unwrap_or("-"),
-            route: route.unwrap_or("-"),
-            upstream: self.upstream.as_ref().map_or("-", |upstream| upstream.name()),
-            handle: handle.unwrap_or("-"),
-            session: self.event.as_str(),
-            reason: reason.as_deref().unwrap_or(""),
-        }
-        .write();
     }
 }

@@ -4,6 +4,7 @@
 //! whose size and time the protocol library bounds.
 
 use super::Proxy;
+use super::last_word::{self, LastWord, TOO_SLOW};
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
@@ -11,14 +12,13 @@ use pingora::protocols::l4::ext::get_tcp_info;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-
-/// What a client gets that does not finish its first request head.
-const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\nContent-Length: 35\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nThe request took too long to come.\n";
 
 tokio::task_local! {
     static CONNECTION: Arc<Connection>;
@@ -36,12 +36,21 @@ pub struct Guard {
     inner: Arc<HttpProxy<Proxy>>,
     deadlines: Deadlines,
     h2c: bool,
+    has_log: bool,
 }
 
 impl Guard {
-    /// `h2c`: the listener speaks HTTP/2 by prior knowledge too; its HTTP/2 connections have no head deadline here.
-    pub fn new(inner: Arc<HttpProxy<Proxy>>, deadlines: Deadlines, h2c: bool) -> Self {
-        Guard { inner, deadlines, h2c }
+    /// `h2c`: the listener speaks HTTP/2 by prior knowledge too; its HTTP/2 connections have no head deadline here. `has_log`: heads that
+    /// are refused here have an access line.
+    pub fn new(inner: Arc<HttpProxy<Proxy>>, deadlines: Deadlines, h2c: bool, has_log: bool) -> Self {
+        Guard { inner, deadlines, h2c, has_log }
+    }
+
+    fn too_slow(&self, socket: RawFd, client: IpAddr, connection: &Connection) {
+        say_too_slow(socket);
+        if self.has_log {
+            TOO_SLOW.log(client, connection);
+        }
     }
 }
 
@@ -49,25 +58,27 @@ impl Guard {
 impl ServerApp for Guard {
     /// Serves one connection to its end.
     async fn process_new(self: &Arc<Self>, mut io: Stream, stop: &ShutdownWatch) -> Option<Stream> {
-        let socket: RawFd = io.id();
+        let (socket, client): (RawFd, IpAddr) = (io.id(), last_word::client(&io));
         let is_h2 = self.h2c
             && match timeout(self.deadlines.head, speaks_h2(&mut io)).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    say_too_slow(socket);
+                    self.too_slow(socket, client, &Connection::new(socket, false));
                     return None;
                 }
             };
         let connection = Arc::new(Connection::new(socket, is_h2));
+        let io: Stream = if is_h2 { io } else { Box::new(LastWord::over(io, connection.clone(), self.has_log)) };
         let served = CONNECTION.scope(connection.clone(), self.inner.process_new(io, stop));
         tokio::pin!(served);
         tokio::select! {
             biased;
             back = &mut served => back,
+            () = connection.cut.notified() => None,
             // Leaving drops `served`, which closes the socket.
             () = connection.overdue(self.deadlines) => {
                 if connection.requests.load(Ordering::Relaxed) == 0 {
-                    say_too_slow(socket);
+                    self.too_slow(socket, client, &connection);
                 }
                 None
             }
@@ -88,21 +99,25 @@ async fn speaks_h2(io: &mut Stream) -> bool {
 }
 
 /// One last word. The socket does not block: a client that does not read gets nothing, and nobody waits for it.
+#[allow(unsafe_code, reason = "the stream does not lend its descriptor in a safe type")]
 fn say_too_slow(socket: RawFd) {
     // SAFETY: the caller still holds the stream that owns the descriptor.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     let twin = socket.try_clone_to_owned().map(std::net::TcpStream::from);
-    let _ = twin.map(|twin| (&twin).write(TOO_SLOW).is_ok());
+    let _ = twin.map(|twin| (&twin).write(TOO_SLOW.bytes).is_ok());
 }
 
 /// Where a connection stands.
-struct Connection {
+#[derive(Debug)]
+pub(super) struct Connection {
     /// Open for as long as the connection is served.
     socket: RawFd,
     began: Instant,
     /// Milliseconds after `began` when it last began to wait for a head; `BUSY` while a request is served.
     waiting_since: AtomicU64,
     requests: AtomicU64,
+    /// Rung when it must end at once.
+    cut: Notify,
 }
 
 const BUSY: u64 = u64::MAX;
@@ -114,7 +129,23 @@ impl Connection {
             began: Instant::now(),
             waiting_since: AtomicU64::new(if is_h2 { BUSY } else { 0 }),
             requests: AtomicU64::new(0),
+            cut: Notify::new(),
         }
+    }
+
+    /// Ends it at once.
+    pub fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Whether no request is being served: a head is waited for, or read.
+    pub fn waits(&self) -> bool {
+        self.waiting_since.load(Ordering::Relaxed) != BUSY
+    }
+
+    /// How long it has waited for a head.
+    pub fn waited(&self) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.waiting_since.load(Ordering::Relaxed)))
     }
 
     /// One timer that looks when it fires, instead of timers set and dropped with every request: those cost a fiftieth of it.
@@ -152,6 +183,11 @@ pub fn busy() {
         connection.requests.fetch_add(1, Ordering::Relaxed);
         connection.waiting_since.store(BUSY, Ordering::Relaxed);
     });
+}
+
+/// The connection of this task; `None` on HTTP/2.
+pub(super) fn current() -> Option<Arc<Connection>> {
+    CONNECTION.try_with(Arc::clone).ok()
 }
 
 /// Says that the answer is out and the connection waits for the next head. A no-op on HTTP/2.

@@ -1,22 +1,28 @@
 //! One request's phases, each a few lines. **Start here**: `early_request_filter` → `request_filter` → `upstream_peer` →
 //! `upstream_request_filter` → (the app) → `response_filter` → `logging`.
 
+mod closing;
 mod downstream;
+mod exchange;
 pub mod guard;
+mod last_word;
 mod tunnel;
 mod upstream;
+mod watch;
 
+pub use exchange::Exchange;
 pub use upstream::{Patience, Upstream};
 
 use crate::edge::{Edge, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
 use crate::header::request::Dressed;
 use crate::header::{forwarded, strip};
-use crate::inbound::Inbound;
 use crate::rejection::Rejection;
 use crate::session::Event;
 use async_trait::async_trait;
 use bytes::Bytes;
+use closing::{Closings, Name, Ticket, Tunnels, Whose};
+use exchange::UnderWay;
 use futures_util::FutureExt as _;
 use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
@@ -24,14 +30,13 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, Result};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
-use tunnel::Tunnels;
 
 /// Serves requests: [`Edge`] decides, Pingora carries. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +49,8 @@ struct Shared {
     upstreams: HashMap<String, Arc<Upstream>>,
     limits: Limits,
     tunnels: Arc<Tunnels>,
+    /// Rung when a session of a tunnel is in doubt.
+    doubts: Notify,
     /// For tunnels. Made when it is first needed, because it reads every root certificate of the machine.
     connector: OnceLock<Connector>,
     under_way: Arc<UnderWay>,
@@ -61,53 +68,30 @@ pub struct Limits {
 /// Interim answers (1xx) before the final one; an app that sends more is given up.
 const MOST_INTERIM: usize = 8;
 
-/// Counts requests that are being served.
-#[derive(Default)]
-struct UnderWay {
-    count: AtomicUsize,
-    bell: Notify,
-}
-
-/// One request, from its head to its line in the log.
-pub struct Exchange {
-    arrived: Instant,
-    /// Set once the head is understood.
-    inbound: Option<Arc<Inbound>>,
-    /// Set once the request is on its way to an app.
-    visit: Option<Box<Visit>>,
-    endpoint: Option<Endpoint>,
-    /// Why it is refused, if it is.
-    refusal: Option<Rejection>,
-    /// Goes with the refusal's page.
-    refusal_cookies: Vec<http::HeaderValue>,
-    event: Event,
-    /// Why an answer of our own is no more than it is; empty when there is nothing to say.
-    reason: &'static str,
-    upstream: Option<Arc<Upstream>>,
-    /// Which server of the upstream is asked first, and how many were asked.
-    turn: Option<usize>,
-    tries: usize,
-    interim: usize,
-    body_bytes: u64,
-    tunnel_bytes: (u64, u64),
-    under_way: Arc<UnderWay>,
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if self.under_way.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.under_way.bell.notify_waiters();
-        }
-    }
-}
-
 impl Proxy {
     /// Everything is prepared at start.
     pub fn new(edge: Edge, upstreams: Vec<Arc<Upstream>>, limits: Limits, access_log: bool) -> Self {
         let upstreams = upstreams.into_iter().map(|upstream| (upstream.name().to_owned(), upstream)).collect();
-        let shared =
-            Shared { edge, upstreams, limits, tunnels: Arc::default(), connector: OnceLock::new(), under_way: Arc::default(), access_log };
+        let shared = Shared {
+            edge,
+            upstreams,
+            limits,
+            tunnels: Arc::default(),
+            doubts: Notify::new(),
+            connector: OnceLock::new(),
+            under_way: Arc::default(),
+            access_log,
+        };
         Proxy { shared: Arc::new(shared) }
+    }
+
+    /// From now on the end of a session ends its open connections, whoever ends it.
+    pub fn watch_sessions(&self) {
+        let (own, others) = self.edge().sessions.news();
+        for news in [Some(own), others].into_iter().flatten() {
+            tokio::spawn(watch::listen(self.shared.clone(), news));
+        }
+        tokio::spawn(watch::look(self.shared.clone()));
     }
 
     /// Requests being served, and touches that are still to reach the store.
@@ -124,9 +108,24 @@ impl Proxy {
         }
     }
 
+    /// Whether every exchange has its line.
+    pub fn has_access_log(&self) -> bool {
+        self.shared.access_log
+    }
+
     /// Closes every WebSocket, because the process ends.
     pub fn close_tunnels(&self) {
         self.shared.tunnels.close_all();
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.shared.tunnels.is_closing()
+    }
+
+    /// Open WebSockets and streams of events.
+    pub fn open_connections(&self) -> usize {
+        self.shared.tunnels.count()
     }
 
     /// The most servers that any upstream has.
@@ -154,10 +153,7 @@ impl Proxy {
         for (name, value) in forwarded::headers(inbound, &request.headers, stripped) {
             request.insert_header(name, value)?;
         }
-        // Stripped before anything else was done; once more here, where nothing of the client's can come in between.
-        for name in strip::reserved(&request.headers, &self.edge().reserved) {
-            request.remove_header(&name);
-        }
+        // No name of these is the client's: `early_request_filter` has stripped them before anything else was done.
         for (name, value) in &visit.dressed.headers {
             request.insert_header(name.clone(), value.clone())?;
         }
@@ -179,13 +175,15 @@ impl Proxy {
         let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
         downstream::strip_response(head, ours)?;
         match departed {
-            Some(Ok(departure)) => {
+            Some(Ok(mut departure)) => {
                 exchange.event = departure.event;
+                exchange.facts.handle = departure.begun.take();
                 self.close_ended(departure.event, &exchange.visit);
                 downstream::finish_response(head, departure, &self.edge().reserved)
             }
-            Some(Err(Refused { rejection, set_cookies, event })) => {
+            Some(Err(Refused { rejection, set_cookies, event, cause })) => {
                 exchange.event = event;
+                exchange.facts.cause = cause;
                 exchange.refusal_cookies = set_cookies;
                 self.close_ended(event, &exchange.visit);
                 exchange.refuse(rejection)
@@ -196,13 +194,15 @@ impl Proxy {
 
     /// The WebSockets of a session do not outlive it.
     fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
-        let Some(Dressed { handle, user, .. }) = visit.as_ref().map(|visit| &visit.dressed) else { return };
+        let Some(visit) = visit else { return };
+        let Dressed { handle, user, .. } = &visit.dressed;
         match (event, handle, user) {
-            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close_user(user),
+            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close(Name::User(user.clone())),
             // A login ends the session that the visitor came with.
-            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn, Some(handle), _) => {
-                self.shared.tunnels.close_session(handle);
+            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
+                self.shared.tunnels.close(Name::Session(handle.clone()));
             }
+            (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
             _ => {}
         }
     }
@@ -220,7 +220,15 @@ impl Proxy {
         if peer.is_none() && tokio::time::timeout(timeout.connect, upstream.looked_up()).await.is_ok() {
             peer = upstream.peer(turn, patience);
         }
+        if peer.is_none() {
+            exchange.facts.cause = Some("no server's name could be resolved".to_owned());
+        }
         peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
+    }
+
+    fn enter(&self, visit: &Visit, since: Closings) -> Ticket {
+        let whose = Whose { handle: visit.dressed.handle.clone(), user: visit.dressed.user.clone(), keys: visit.keys.clone() };
+        self.shared.tunnels.enter(whose, visit.until, since)
     }
 
     /// Carries a WebSocket from handshake to close.
@@ -242,9 +250,8 @@ impl Proxy {
         request.insert_header("Upgrade", "websocket")?;
         self.dress(visit, &mut request, exchange.upstream.as_deref())?;
         let route = visit.route.clone();
-        let (handle, user) = (visit.dressed.handle.clone(), visit.dressed.user.clone());
-        // Entered before the app answers: an end of the session that comes meanwhile is not missed.
-        let ticket = self.shared.tunnels.enter(handle, user);
+        // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
+        let ticket = self.enter(visit, exchange.since);
         let opened = tunnel::open(session, app, request, route.timeout.read).await?;
         let mut head = opened.head.clone();
         self.undress(exchange, &mut head).await?;
@@ -258,20 +265,6 @@ impl Proxy {
     }
 }
 
-impl Exchange {
-    /// Notes why, and stops the phases: `fail_to_proxy` writes the page.
-    fn refuse<T>(&mut self, rejection: Rejection) -> Result<T> {
-        let status = rejection.status();
-        self.refusal = Some(rejection);
-        Error::e_explain(ErrorType::HTTPStatus(status), "refused")
-    }
-
-    /// Whether a server that could not be reached leaves others to try.
-    fn has_servers_left(&self) -> bool {
-        self.upstream.as_ref().is_some_and(|upstream| self.tries < upstream.server_count())
-    }
-}
-
 /// `None` if the policy code panicked: the exchange is answered and logged all the same.
 async fn unpanicked<T>(step: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(step).catch_unwind().await.ok()
@@ -282,24 +275,7 @@ impl ProxyHttp for Proxy {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        self.shared.under_way.count.fetch_add(1, Ordering::AcqRel);
-        Exchange {
-            arrived: Instant::now(),
-            inbound: None,
-            visit: None,
-            endpoint: None,
-            refusal: None,
-            refusal_cookies: Vec::new(),
-            event: Event::None,
-            reason: "",
-            upstream: None,
-            turn: None,
-            tries: 0,
-            interim: 0,
-            body_bytes: 0,
-            tunnel_bytes: (0, 0),
-            under_way: self.shared.under_way.clone(),
-        }
+        Exchange::begin(self.shared.under_way.clone())
     }
 
     /// None: bodies pass as they are.
@@ -322,10 +298,14 @@ impl ProxyHttp for Proxy {
     /// Decided: an answer of ours, a refusal, a WebSocket, or on to the app.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let Some(inbound) = exchange.inbound.clone() else { return exchange.refuse(Rejection::Defect) };
+        exchange.since = self.shared.tunnels.closings();
         let verdict = unpanicked(self.edge().receive(inbound, &session.req_header().headers)).await;
         match verdict {
             Some(Verdict::Forward(visit)) => exchange.visit = Some(visit),
-            Some(Verdict::Refuse(rejection)) => return exchange.refuse(rejection),
+            Some(Verdict::Refuse(refusal)) => {
+                exchange.facts = refusal.facts;
+                return exchange.refuse(refusal.rejection);
+            }
             // Boxed, like the tunnel below: rare branches must not make every request's future larger.
             Some(Verdict::Own(endpoint)) => return Box::pin(self.answer_own(session, exchange, endpoint)).await,
             None => return exchange.refuse(Rejection::Defect),
@@ -373,6 +353,9 @@ impl ProxyHttp for Proxy {
             return exchange.refuse(Rejection::UpstreamMalformed);
         }
         self.undress(exchange, head).await?;
+        if let Some(visit) = exchange.visit.as_deref().filter(|visit| visit.lasts && downstream::is_stream_of_events(head)) {
+            exchange.lookout = watch::Lookout::over(self.enter(visit, exchange.since), visit.dressed.handle.clone());
+        }
         downstream::suit_version(session, head);
         Ok(())
     }
@@ -387,6 +370,9 @@ impl ProxyHttp for Proxy {
     /// Every page of an error is written here, by one function from one table.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
         let rejection = exchange.refusal.clone().or_else(|| downstream::rejection_of(error));
+        if exchange.refusal.is_none() && rejection.as_ref().is_some_and(|rejection| rejection.status() >= 500) {
+            exchange.facts.cause = Some(error.to_string());
+        }
         let mut status = 0;
         if let Some(rejection) = rejection {
             exchange.refusal = Some(rejection.clone());
@@ -406,7 +392,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         guard::idle();
-        if self.shared.access_log {
+        if self.shared.access_log || exchange.facts.cause.is_some() {
             exchange.remember(session, error);
         }
     }
@@ -438,10 +424,11 @@ impl Proxy {
         exchange.event = reply.event;
         exchange.reason = reply.reason;
         for handle in &reply.ended {
-            self.shared.tunnels.close_session(handle);
+            self.shared.tunnels.close(Name::Session(handle.clone()));
         }
+        self.shared.tunnels.close_keys(&reply.ended_keys);
         if let Some(user) = &reply.ended_user {
-            self.shared.tunnels.close_user(user);
+            self.shared.tunnels.close(Name::User(user.clone()));
         }
         downstream::write_reply(session, reply).await?;
         Ok(true)

@@ -2,6 +2,7 @@
 //! minute, and cannot be closed from outside.
 
 use super::MOST_INTERIM;
+use super::closing::Ticket;
 use bytes::Bytes;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -9,87 +10,11 @@ use pingora::protocols::http::v1::client::HttpSession as AppSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 /// A side that takes no bytes for this long is gone.
 const WRITE: Duration = Duration::from_secs(10);
-
-/// The open tunnels, by the session's handle, so that the end of a session ends them.
-#[derive(Default)]
-pub struct Tunnels {
-    open: Mutex<HashMap<u64, Entry>>,
-    next: std::sync::atomic::AtomicU64,
-}
-
-struct Entry {
-    handle: Option<String>,
-    user: Option<String>,
-    close: Arc<Closer>,
-}
-
-/// Asks one tunnel to close.
-#[derive(Default)]
-struct Closer {
-    code: std::sync::atomic::AtomicU16,
-    bell: Notify,
-}
-
-/// An entry in [`Tunnels`], removed when dropped.
-pub struct Ticket {
-    tunnels: Arc<Tunnels>,
-    number: u64,
-    close: Arc<Closer>,
-}
-
-/// RFC 6455 section 7.4.1: the server is going away; the message violates a policy.
-const GOING_AWAY: u16 = 1001;
-const POLICY: u16 = 1008;
-
-impl Tunnels {
-    /// Notes a tunnel that is about to open.
-    pub fn enter(self: &Arc<Self>, handle: Option<String>, user: Option<String>) -> Ticket {
-        let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let close = Arc::new(Closer::default());
-        self.lock().insert(number, Entry { handle, user, close: close.clone() });
-        Ticket { tunnels: self.clone(), number, close }
-    }
-
-    /// Closes the tunnels of an ended session (1008).
-    pub fn close_session(&self, handle: &str) {
-        self.close_where(POLICY, |entry| entry.handle.as_deref() == Some(handle));
-    }
-
-    /// Closes the tunnels of every session of a user (1008).
-    pub fn close_user(&self, user: &str) {
-        self.close_where(POLICY, |entry| entry.user.as_deref() == Some(user));
-    }
-
-    /// Closes all, because the process ends (1001).
-    pub fn close_all(&self) {
-        self.close_where(GOING_AWAY, |_| true);
-    }
-
-    fn close_where(&self, code: u16, chosen: impl Fn(&Entry) -> bool) {
-        for entry in self.lock().values().filter(|entry| chosen(entry)) {
-            entry.close.code.store(code, std::sync::atomic::Ordering::Release);
-            entry.close.bell.notify_one();
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Entry>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.tunnels.lock().remove(&self.number);
-    }
-}
 
 /// The app's side of a tunnel whose final head has come but not been passed on.
 pub struct Opened {
@@ -162,8 +87,8 @@ impl Opened {
                     }
                     None => break,
                 },
-                () = ticket.close.bell.notified() => {
-                    let frame = close_frame(ticket.close.code.load(std::sync::atomic::Ordering::Acquire));
+                code = ticket.closed() => {
+                    let frame = close_frame(code);
                     let _ = timed(WRITE, session.downstream_session.write_response_body(frame, false)).await;
                     break;
                 }

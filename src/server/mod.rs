@@ -68,7 +68,7 @@ impl Server {
         for at in listen {
             let socket = bound(at.address).map_err(|source| BindError { address: at.address, source })?;
             let address = socket.local_addr().map_err(|source| BindError { address: at.address, source })?;
-            let guard = Guard::new(Arc::new(engine(&proxy, at.h2c)), deadlines, at.h2c);
+            let guard = Guard::new(Arc::new(engine(&proxy, at.h2c)), deadlines, at.h2c, proxy.has_access_log());
             let mut service = Service::new(format!("listener {address}"), guard);
             service.add_tcp(&address.to_string());
             // Pingora finds the socket by the address's text and owns it from then on.

@@ -1,6 +1,7 @@
 //! What an app's answer may ask for, and what becomes of it.
 
 use super::data::Data;
+use super::id::Handle;
 use super::record::{Client, Epoch};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub struct Circumstances {
 pub struct Outcome {
     pub cookie: CookieOrder,
     pub event: Event,
+    /// The session that began, if one did.
+    pub begun: Option<Handle>,
 }
 
 /// What to do with the browser's cookie.
@@ -94,6 +97,8 @@ pub enum Event {
     Refreshed,
     Renewed,
     LoggedIn,
+    /// The field that names the user does so no more: the session goes on under a new id, with nobody signed in.
+    SignedOut,
     Ended,
     EndedAll,
     /// The store could not confirm the end; this proxy refuses the session and keeps trying.
@@ -131,6 +136,7 @@ impl Event {
             Event::Refreshed => "refreshed",
             Event::Renewed => "renewed",
             Event::LoggedIn => "logged-in",
+            Event::SignedOut => "signed-out",
             Event::Ended => "ended",
             Event::EndedAll => "ended-all",
             Event::EndUnconfirmed => "end-unconfirmed",
@@ -145,8 +151,13 @@ impl Event {
 }
 
 impl Outcome {
+    /// No session began.
+    pub fn of(cookie: CookieOrder, event: Event) -> Self {
+        Outcome { cookie, event, begun: None }
+    }
+
     /// Nothing for the browser.
     pub fn quiet(event: Event) -> Self {
-        Outcome { cookie: CookieOrder::Keep, event }
+        Outcome::of(CookieOrder::Keep, event)
     }
 }

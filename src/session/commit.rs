@@ -102,17 +102,21 @@ impl Sessions {
             true => Event::Touched,
             false => Event::Resumed,
         };
-        Outcome { cookie, event }
+        Outcome::of(cookie, event)
     }
 
     async fn write(self: &Arc<Self>, visitor: Visitor, mut changes: Changes, at: &Circumstances) -> Committed {
         if changes.max_age.is_some_and(|length| length.is_zero()) {
             changes.end = changes.end.or(Some(End::This));
         }
-        if changes.end.is_none() && changes.patches.contains(&Patch::Null) {
+        if let Some(null) = changes.patches.iter().rposition(|patch| *patch == Patch::Null) {
             match self.options.unset {
-                Unset::Destroy => changes.end = Some(End::This),
-                Unset::Keep => return Ok(Outcome::quiet(if matches!(visitor, Visitor::Known(_)) { Event::Resumed } else { Event::None })),
+                Unset::Destroy => changes.end = changes.end.or(Some(End::This)),
+                // What came before it is dropped, as express-session drops it; the rest of the answer holds.
+                Unset::Keep => drop(changes.patches.drain(..=null)),
+            }
+            if changes.is_empty() {
+                return Ok(Outcome::quiet(if matches!(visitor, Visitor::Known(_)) { Event::Resumed } else { Event::None }));
             }
         }
         if let Some(end) = changes.end {
@@ -146,7 +150,7 @@ impl Sessions {
         match self.create(record, at, now).await? {
             Created::Stands(id, _, record) => {
                 self.end_oldest_beside(&record).await;
-                Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event })
+                Ok(Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() })
             }
             Created::Revoked => Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))),
         }
@@ -219,7 +223,7 @@ impl Sessions {
         let rolling = self.options.lifecycle.rolling;
         let wanted = session.resign || rolling == Rolling::Always || lifetime.is_some() && (modified || rolling == Rolling::Auto);
         let cookie = if wanted && at.cookie_possible { self.cookie(id, &record, at, now) } else { CookieOrder::Keep };
-        Ok(Ok(Outcome { cookie, event: if modified { Event::Changed } else { Event::Refreshed } }))
+        Ok(Ok(Outcome::of(cookie, if modified { Event::Changed } else { Event::Refreshed })))
     }
 
     async fn plain_use(&self, session: &Session, at: &Circumstances, now: Timestamp) -> Outcome {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Browsers keep no cookie for longer (RFC 6265bis section 5.5).
-pub(super) const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// What JavaScript's `encodeURIComponent` escapes.
 const COMPONENT: &AsciiSet =

@@ -6,8 +6,10 @@ use super::id::{Handle, SessionKey};
 use super::lifecycle::Lapse;
 use super::record::{Client, Epoch, Record};
 use super::sessions::{Session, Sessions};
+use super::store::cached::News;
 use super::store::{StoreError, Whose};
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +156,7 @@ impl Sessions {
         let mut found = match self.store.list(user, self.now()).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "a user may have more sessions than `max_per_user` until the next login");
+                tracing::warn!(error = chain(&error), "a user may have more sessions than `max_per_user` until the next login");
                 return;
             }
         };
@@ -182,6 +184,7 @@ impl Sessions {
     async fn bury_many(&self, whose: &Whose) -> Result<u64, Arc<StoreError>> {
         let buried = self.store.bury(whose, &self.tombstone(Lapse::Revoked, self.now())).await;
         self.flights.forget_all();
+        self.ends.tell(News::Gap);
         buried.map_err(Arc::new)
     }
 }

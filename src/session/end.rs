@@ -7,8 +7,10 @@ use super::id::{Handle, IdHash, SessionKey};
 use super::lifecycle::Lapse;
 use super::record::Record;
 use super::sessions::{Sessions, Visitor};
+use super::store::cached::News;
 use super::store::{Applied, Found, Operation, Sighting, StoreError, Tombstone, Updated, Version, Whose};
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +59,23 @@ impl Sessions {
         task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
     }
 
+    /// [`Sessions::end`], and the end of every other session that the browser's cookies name: one of another path or of a wider domain must
+    /// not sign the visitor in again.
+    pub async fn end_with(
+        self: &Arc<Self>,
+        visitor: &Visitor,
+        cookies: &[String],
+        end: End,
+        secure: bool,
+    ) -> Result<Outcome, Arc<StoreError>> {
+        let mut outcome = self.end(visitor, end, secure).await?;
+        let Visitor::Known(session) = visitor else { return Ok(outcome) };
+        for key in self.keys(cookies).iter().filter(|key| **key != session.key) {
+            self.end_one(Grave::of(key, None, Lapse::Ended), None, &mut outcome.event).await;
+        }
+        Ok(outcome)
+    }
+
     pub(super) async fn end_to_the_last(self: &Arc<Self>, visitor: &Visitor, end: End, secure: bool) -> Result<Outcome, Arc<StoreError>> {
         let mut event = Event::Ended;
         match visitor {
@@ -74,12 +93,17 @@ impl Sessions {
             }
             Visitor::Stranger | Visitor::Lapsed(_) => return Ok(Outcome::quiet(Event::None)),
         }
-        Ok(Outcome { cookie: CookieOrder::Set(self.clearing_cookie(secure)), event })
+        Ok(Outcome::of(CookieOrder::Set(self.clearing_cookie(secure)), event))
     }
 
     pub(super) async fn end_one(self: &Arc<Self>, mut grave: Grave, seen: Option<Seen>, event: &mut Event) {
-        if let Err(error) = self.bury(&mut grave, seen).await {
-            tracing::error!(%error, "{UNCONFIRMED}");
+        let buried = self.bury(&mut grave, seen).await;
+        // Told even if the store refuses: from now on this proxy lets the session in no more.
+        for key in &grave.path {
+            self.ends.tell(News::Ended { key: key.clone(), handle: grave.handle.clone(), user: None });
+        }
+        if let Err(error) = buried {
+            tracing::error!(error = chain(&error), "{UNCONFIRMED}");
             for key in grave.path {
                 self.keep_trying(Unconfirmed::Session(key, grave.handle.clone(), grave.why));
             }
@@ -95,7 +119,7 @@ impl Sessions {
                     self.end_one(Grave::of(&key, Some(handle), why), Some((record, version)), &mut Event::Ended).await;
                 }
             }
-            Err(error) => tracing::error!(%error, "{UNCONFIRMED}"),
+            Err(error) => tracing::error!(error = chain(&error), "{UNCONFIRMED}"),
         }
     }
 
@@ -105,11 +129,12 @@ impl Sessions {
         let raised = self.store.raise_epoch(user, now, now.plus(EPOCH_LASTS)).await;
         let buried = self.store.bury(&Whose::User(user.to_owned()), &self.tombstone(Lapse::Revoked, now)).await;
         self.flights.forget_all();
+        self.ends.tell(News::UserEnded { user: user.to_owned() });
         match raised.and(buried) {
             Ok(_) if *event == Event::Ended => *event = Event::EndedAll,
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(%error, "{UNCONFIRMED}");
+                tracing::error!(error = chain(&error), "{UNCONFIRMED}");
                 self.keep_trying(Unconfirmed::User(user.to_owned(), now));
                 *event = Event::EndUnconfirmed;
             }

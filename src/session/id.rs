@@ -69,7 +69,7 @@ impl SessionKey {
 
     /// Eight hex digits that name this key in logs and reveal nothing.
     pub fn short_hash(&self) -> String {
-        hex(&Sha256::digest(&self.0).as_slice()[..4])
+        hex(Sha256::digest(&self.0).as_slice().get(..4).unwrap_or_default())
     }
 }
 
@@ -95,7 +95,7 @@ impl Handle {
     /// It is the same on every proxy until the next write stores it.
     pub fn derived(id: &SessionId) -> Self {
         let digest = Sha256::new().chain_update(b"cloakroom handle\0").chain_update(id.expose_secret()).finalize();
-        Handle(hex(&digest.as_slice()[..16]))
+        Handle(hex(digest.as_slice().get(..16).unwrap_or_default()))
     }
 
     /// A handle read back from a store or given by an operator.
@@ -111,10 +111,10 @@ impl Handle {
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    // Digits are always UTF-8.
-    String::from_utf8(digits.collect()).unwrap_or_default()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    text.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+    text
 }
 
 #[cfg(test)]

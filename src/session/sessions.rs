@@ -7,9 +7,11 @@ use super::id::{Handle, IdHash, SessionId, SessionKey};
 use super::keyring::Keyring;
 use super::lifecycle::{Lapse, Lifecycle};
 use super::record::Record;
+use super::standing::Ends;
 use super::store::{Found, SessionStore, StoreError, StoreHealth, Version};
 use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
+use crate::telemetry::chain;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -115,6 +117,11 @@ impl Session {
         &self.handle
     }
 
+    /// What the store files it under.
+    pub fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
     /// Contents and times.
     pub fn record(&self) -> &Record {
         &self.record
@@ -131,6 +138,7 @@ pub struct Sessions {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) flights: Flights,
     pub(super) ended: Ended,
+    pub(super) ends: Ends,
     pub(super) touching: Mutex<HashSet<SessionKey>>,
 }
 
@@ -147,6 +155,7 @@ impl Sessions {
             entropy,
             flights: Flights::default(),
             ended: Ended::default(),
+            ends: Ends::default(),
             touching: Mutex::default(),
         }
     }
@@ -169,10 +178,22 @@ impl Sessions {
             match self.look_up(verified.id, key, !verified.is_current).await {
                 Ok(Ok(session)) => return Visitor::Known(Box::new(session)),
                 Ok(Err(lapsed)) => lapse = lapse.or(Some(lapsed)),
-                Err(error) => return Visitor::Unreachable { keys: seen, error },
+                Err(error) => return Visitor::Unreachable { keys: self.keys(values), error },
             }
         }
         lapse.map_or(Visitor::Stranger, Visitor::Lapsed)
+    }
+
+    /// The sessions that these cookies name, as far as [`Sessions::resume`] would look them up.
+    pub(super) fn keys(&self, values: &[String]) -> Vec<SessionKey> {
+        let mut keys = Vec::new();
+        for verified in values.iter().filter_map(|value| self.keyring.verify(value)) {
+            let key = SessionKey::of(&verified.id, self.options.id_hash);
+            if !keys.contains(&key) && keys.len() < MOST_READS {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     /// The present, as sessions see it.
@@ -237,6 +258,11 @@ impl Sessions {
         self.store.health()
     }
 
+    /// Whether the store answers a question right now.
+    pub async fn store_answers(&self) -> bool {
+        self.store.epoch("").await.is_ok()
+    }
+
     /// The store's line for the start-up report.
     pub fn store_description(&self) -> String {
         self.store.describe()
@@ -268,7 +294,7 @@ impl Sessions {
     }
 
     /// The live record under this key, or why there is none.
-    async fn load_live(&self, key: &SessionKey) -> Result<Result<(Arc<Record>, Version), Lapse>, Arc<StoreError>> {
+    pub(super) async fn load_live(&self, key: &SessionKey) -> Result<Result<(Arc<Record>, Version), Lapse>, Arc<StoreError>> {
         if self.ended.covers(key, None) {
             return Ok(Err(Lapse::Ended));
         }
@@ -279,7 +305,11 @@ impl Sessions {
         };
         let found = match asked {
             Err(error) if matches!(*error, StoreError::Unreadable { .. }) => {
-                tracing::warn!(key = key.short_hash(), %error, "a stored session cannot be read; it is kept as it is");
+                tracing::warn!(
+                    key = key.short_hash(),
+                    error = chain(error.as_ref()),
+                    "a stored session cannot be read; it is kept as it is"
+                );
                 return Ok(Err(Lapse::Unknown));
             }
             found => found?,
@@ -300,7 +330,7 @@ impl Sessions {
     }
 
     /// Asked of every session that is read, so it costs one atomic load nearly always.
-    fn ended_here(&self, key: &SessionKey, record: &Record) -> Option<Lapse> {
+    pub(super) fn ended_here(&self, key: &SessionKey, record: &Record) -> Option<Lapse> {
         match () {
             () if self.ended.is_empty() => None,
             () if self.ended.covers(key, record.handle.as_ref()) => Some(Lapse::Ended),

@@ -10,6 +10,7 @@ use super::record::{Moved, Record};
 use super::sessions::{Session, Sessions};
 use super::store::StoreError;
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,15 +58,16 @@ impl Sessions {
         record.data = match (session.user(), user) {
             (None, _) => self.kept(&session.record.data),
             (Some(before), Some(now)) if before == now => session.record.data.clone(),
-            (Some(_), None) => session.record.data.clone(),
-            (Some(_), Some(_)) => Data::default(),
+            // Nor does anything stay after a sign-out by the field: whoever signs in next in this browser may be somebody else.
+            (Some(_), _) => Data::default(),
         };
         apply(&mut record, changes);
         self.sign_in(&mut record, changes, now);
         if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }
-        let Some(successor) = self.succeed(session, record, None, Event::LoggedIn, at, now).await? else {
+        let event = if record.user.is_some() { Event::LoggedIn } else { Event::SignedOut };
+        let Some(successor) = self.succeed(session, record, None, event, at, now).await? else {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))));
         };
         match successor.swap {
@@ -115,7 +117,7 @@ impl Sessions {
             }
             None => dead,
         };
-        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event };
+        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() };
         match self.swap(session, &left, Some(&key), now).await {
             Ok(swap) => {
                 if grace.is_none() && matches!(swap, Swap::Done) {
@@ -153,7 +155,7 @@ impl Sessions {
     /// Removes a successor whose id nobody was told. If that fails it expires by itself.
     pub(super) async fn discard(&self, key: &SessionKey) {
         if let Err(error) = self.store.remove(key).await {
-            tracing::debug!(key = key.short_hash(), %error, "an unused session is left to expire");
+            tracing::debug!(key = key.short_hash(), error = chain(&error), "an unused session is left to expire");
         }
     }
 }

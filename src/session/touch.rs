@@ -5,6 +5,7 @@ use super::lifecycle::Rolling;
 use super::sessions::{Session, Sessions};
 use super::store::{Found, Touch};
 use crate::clock::Timestamp;
+use crate::telemetry::chain;
 use std::sync::{Arc, PoisonError};
 
 /// More touches than this are not under way at once; the next request of the session tries again.
@@ -53,7 +54,7 @@ impl Sessions {
         let expires_at = self.options.lifecycle.expires_at(&session.record, now);
         let touch = Touch { expires_at, updated_at: now, client: Some(at.client.clone()) };
         if let Err(error) = self.store.touch(&session.key, &session.version, &touch, now).await {
-            tracing::warn!(key = session.key.short_hash(), %error, "a session's use could not be noted");
+            tracing::warn!(key = session.key.short_hash(), error = chain(&error), "a session's use could not be noted");
         }
         self.flights.forget(&session.key);
     }

@@ -56,6 +56,20 @@ pub fn start(level: Level, format: Format) -> Logging {
     Logging(guard)
 }
 
+/// An error and what caused it, in one line. What a message repeats of its cause is said once.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// One exchange, as it is remembered. Never a cookie, a query, a body or a session id.
 #[derive(Debug)]
 pub struct AccessLine<'a> {
@@ -75,27 +89,58 @@ pub struct AccessLine<'a> {
     pub session: &'a str,
     /// Why the exchange did not go its usual way; empty if it did.
     pub reason: &'a str,
+    /// What went wrong behind us, with its causes; empty if nothing did.
+    pub cause: &'a str,
+}
+
+macro_rules! write_line {
+    ($level:expr, $line:expr, $millis:expr) => {
+        tracing::event!(
+            target: "access",
+            $level,
+            method = $line.method,
+            host = $line.host,
+            path = $line.path,
+            status = $line.status,
+            ms = $millis,
+            bytes_in = $line.bytes_in,
+            bytes_out = $line.bytes_out,
+            client = $line.client,
+            route = $line.route,
+            upstream = $line.upstream,
+            handle = $line.handle,
+            session = $line.session,
+            reason = $line.reason,
+            cause = Some($line.cause).filter(|cause| !cause.is_empty()),
+        )
+    };
 }
 
 impl AccessLine<'_> {
-    /// Writes the line.
+    /// Writes the line: as a warning if something went wrong behind us.
     pub fn write(&self) {
         let millis = self.time.as_micros() as f64 / 1000.0;
-        tracing::info!(
-            target: "access",
-            method = self.method,
-            host = self.host,
-            path = self.path,
-            status = self.status,
-            ms = millis,
-            bytes_in = self.bytes_in,
-            bytes_out = self.bytes_out,
-            client = self.client,
-            route = self.route,
-            upstream = self.upstream,
-            handle = self.handle,
-            session = self.session,
-            reason = self.reason,
-        );
+        if self.cause.is_empty() {
+            write_line!(Level::INFO, self, millis);
+        } else {
+            write_line!(Level::WARN, self, millis);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Told(&'static str, #[source] Option<Box<Told>>);
+
+    #[test]
+    fn a_chain_tells_every_cause_once() {
+        let refused = Told("connection refused", None);
+        let inner = Told("could not connect: connection refused", Some(Box::new(refused)));
+
+        assert_eq!(chain(&Told("no answer", Some(Box::new(inner)))), "no answer: could not connect: connection refused");
     }
 }

@@ -60,7 +60,7 @@ impl Bench {
         let (inbound, asker) = (Arc::new(inbound.clone()), inbound.asker);
         match self.edge.receive(inbound, &head.headers).await {
             Verdict::Forward(visit) => Met::App(visit),
-            Verdict::Refuse(rejection) => Met::Us(rejection.reply(asker, self.edge.manner(&head.headers))),
+            Verdict::Refuse(refusal) => Met::Us(refusal.rejection.reply(asker, self.edge.manner(&head.headers))),
             Verdict::Own(endpoint) => panic!("{} is a page of ours", endpoint.name()),
         }
     }

@@ -99,8 +99,8 @@ fn the_smallest_file_has_all_defaults() {
     assert_eq!(store, (Duration::from_secs(1), Duration::from_secs(2), WhenDown::Unavailable));
     let cookie = Cookie {
         name: None,
-        max_age: MaxAge::For(14 * DAY),
-        same_site: SameSite::Lax,
+        max_age: Some(14 * DAY),
+        same_site: SameSiteUse::Always(SameSite::Lax),
         secure: Secure::Auto,
         domain: None,
         path: "/".to_owned(),
@@ -120,7 +120,7 @@ fn the_smallest_file_has_all_defaults() {
         save_uninitialized: false,
         unset: Unset::Keep,
         user_from: None,
-        keep_at_login: KeepAtLogin::All,
+        keep_at_login: Keep::All,
         max_per_user: 0,
         max_bytes: 65_536,
         expose: BTreeSet::new(),
@@ -269,11 +269,11 @@ fn idle_timeout_and_max_age_follow_each_other_when_one_is_given() {
         (session.idle_timeout, session.cookie.max_age)
     };
 
-    assert_eq!(lengths("idle_timeout = \"30m\""), (Some(30 * MINUTE), MaxAge::For(30 * MINUTE)));
-    assert_eq!(lengths("cookie.max_age = \"1d\""), (Some(DAY), MaxAge::For(DAY)));
-    assert_eq!(lengths("cookie.max_age = \"session\""), (Some(14 * DAY), MaxAge::Session));
-    assert_eq!(lengths("idle_timeout = \"off\"\ncookie.max_age = \"1d\""), (None, MaxAge::For(DAY)));
-    assert_eq!(lengths("preset = \"strict\""), (Some(30 * MINUTE), MaxAge::For(30 * MINUTE)));
+    assert_eq!(lengths("idle_timeout = \"30m\""), (Some(30 * MINUTE), Some(30 * MINUTE)));
+    assert_eq!(lengths("cookie.max_age = \"1d\""), (Some(DAY), Some(DAY)));
+    assert_eq!(lengths("cookie.max_age = \"session\""), (Some(14 * DAY), None));
+    assert_eq!(lengths("idle_timeout = \"off\"\ncookie.max_age = \"1d\""), (None, Some(DAY)));
+    assert_eq!(lengths("preset = \"strict\""), (Some(30 * MINUTE), Some(30 * MINUTE)));
 }
 
 #[test]
@@ -555,4 +555,12 @@ fn mistakes_about_an_apps_users_are_told() {
     }
     let twice = "[login]\nusers = [\"mongodb\"]";
     assert_eq!(titles_beside_a_route(twice), ["2:10: `mongodb` stands for `[login.mongodb]`"]);
+}
+
+#[test]
+fn a_login_that_leads_in_a_circle_or_that_no_cookie_reaches_is_refused() {
+    assert_eq!(titles_beside_a_route("[login]\ndefault_return = \"/login?x\""), ["2:18: `default_return` cannot be `/login`"]);
+    assert_eq!(titles_beside_a_route("[login]\nlogout_path = \"/bye\"\ndefault_return = \"/bye\"").len(), 1);
+    let elsewhere = titles_beside_a_route("[login]\n[session.cookie]\npath = \"/app\"");
+    assert!(elsewhere.iter().any(|title| title.contains("is not sent to `/login`")), "{elsewhere:?}");
 }

@@ -89,8 +89,35 @@ async fn a_user_who_is_removed_while_the_proxy_stands_still_is_signed_out_too() 
 
     let removed = proxy.run_with(&["user", "remove", "alice"], "").await;
 
-    assert!(removed.0 == Some(0) && removed.2.ends_with("sessions ended: 1\n"), "{removed:?}");
+    assert!(removed.0 == Some(0) && removed.2.ends_with("the sessions of `alice` are ended\n"), "{removed:?}");
     proxy.restart().await;
     let mut alice = alice.at(proxy.addr());
     assert_ne!(alice.get("/private/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_try_is_in_the_log_without_passwords_and_without_names_that_nobody_has() {
+    let site = Site::throttled("per_user = \"2 in 5m\", per_client = \"off\"").await;
+    let mut browser = site.browser();
+
+    sign_in(&mut browser, "/login", "bob", "wrong words").await;
+    sign_in(&mut browser, "/login", "mistyped secret", "other words").await;
+    // No name can be like this: it is not even looked up.
+    sign_in(&mut browser, "/login", "eve\r\nforged line \u{1b}[31m", "other words").await;
+    sign_in(&mut browser, "/login", "bob", PASSWORD).await;
+    for _ in 0..3 {
+        sign_in(&mut site.browser(), "/login", "nobody", "other words").await;
+    }
+    site.proxy.logged("sign-in slowed down").await;
+
+    let log = site.proxy.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("sign-in") || line.contains("signed in")).collect();
+    let holds = |line: &str, words: &[&str]| words.iter().all(|word| line.contains(word));
+    assert!(holds(lines[0], &["sign-in refused", "bob", "127.0.0.1", "wrong password"]), "{}", lines[0]);
+    assert!(holds(lines[1], &["sign-in refused", "alias", "127.0.0.1", "unknown user"]), "{}", lines[1]);
+    assert!(holds(lines[2], &["signed in", "bob", "127.0.0.1"]), "{}", lines[2]);
+    assert!(holds(lines[5], &["sign-in slowed down", "alias", "127.0.0.1"]), "{}", lines[5]);
+    for secret in ["wrong words", "other words", PASSWORD, "mistyped secret", "forged line", "\u{1b}"] {
+        assert!(!log.contains(secret), "{secret:?} is in\n{log}");
+    }
 }

@@ -47,7 +47,7 @@ async fn an_end_of_an_app_that_the_store_refuses_is_told_as_unconfirmed_and_is_f
 async fn a_logout_closes_the_sessions_websockets_even_if_the_store_is_down() {
     let (app, mongod) = (App::start().await, Mongod::start().await);
     let proxy = Cloakroom::start(&format!(
-        "[store]\nkind = \"mongodb\"\nuri = \"{}\"\nread_timeout = \"700ms\"\nwrite_timeout = \"700ms\"\n[session]\nsecrets = \"hex:{}\"\n\
+        "[store]\nkind = \"mongodb\"\nuri = \"{}\"\ncache = \"off\"\nread_timeout = \"700ms\"\nwrite_timeout = \"700ms\"\n[session]\nsecrets = \"hex:{}\"\n\
          [[routes]]\nupstream = \"{}\"\nwrite = \"all\"\n",
         mongod.uri(),
         "5a".repeat(32),

@@ -147,3 +147,16 @@ async fn a_lapsed_visitors_data_begins_a_new_session() {
     assert_eq!((outcome.event, bench.data(&new).await.as_str()), (Event::Started, r#"{"b":1}"#));
     assert_ne!(bench.id(&new), bench.id(&old));
 }
+
+#[tokio::test]
+async fn a_null_that_is_to_be_kept_drops_what_came_before_it_and_nothing_else() {
+    let bench = Bench::new();
+    let cookie = bench.begin(set(r#"{"a":1}"#)).await;
+    let [before, after] = [r#"{"b":2}"#, r#"{"c":3}"#].map(|json| set(json).patches);
+    let patches = [before, unset().patches, after].concat();
+
+    let outcome = bench.send(&cookie, Changes { patches, login: Some("alice".into()), ..nothing() }).await;
+
+    let new = cookie_in(&outcome).expect("a login's cookie");
+    assert_eq!((bench.see(&new).await.user(), bench.data(&new).await.as_str()), (Some("alice"), r#"{"a":1,"c":3}"#));
+}

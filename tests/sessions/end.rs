@@ -3,7 +3,7 @@
 use super::bench::*;
 use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::sessions::Options;
-use cloakroom::session::{Changes, CookieOrder, Dropped, Event, Visitor};
+use cloakroom::session::{Changes, CookieOrder, Dropped, End, Event, Visitor};
 
 fn by_field(options: &mut Options) {
     options.user_from = Some(vec!["userinfo".into()]);
@@ -176,4 +176,32 @@ async fn a_renewal_that_an_end_overtook_is_dropped_and_says_why() {
 
         assert_eq!((outcome.event, outcome.cookie), (Event::Dropped(Dropped::Gone), CookieOrder::Keep), "{grace:?}");
     }
+}
+
+#[tokio::test]
+async fn a_logout_ends_every_session_that_the_browsers_cookies_name() {
+    let bench = Bench::new();
+    let (first, second) = (bench.begin(set(r#"{"n":1}"#)).await, bench.begin(login("alice")).await);
+    let cookies = [first.clone(), second.clone()];
+    let visitor = bench.sessions.resume(&cookies).await;
+
+    let outcome = bench.sessions.end_with(&visitor, &cookies, End::This, false).await.unwrap();
+
+    assert_eq!(outcome.event, Event::Ended);
+    assert_eq!((bench.stored(&first).await, bench.stored(&second).await), (None, None));
+}
+
+#[tokio::test]
+async fn a_logout_with_the_store_down_turns_away_every_session_that_the_browsers_cookies_name() {
+    let bench = Bench::new();
+    let (first, second) = (bench.begin(set(r#"{"n":1}"#)).await, bench.begin(login("alice")).await);
+    let cookies = [first.clone(), second.clone()];
+    bench.store.set_down(true);
+    let visitor = bench.sessions.resume(&cookies).await;
+
+    let outcome = bench.sessions.end_with(&visitor, &cookies, End::This, false).await.unwrap();
+
+    assert_eq!(outcome.event, Event::EndUnconfirmed);
+    bench.store.set_down(false);
+    assert_eq!((bench.lapse(&first).await, bench.lapse(&second).await), (Some(Lapse::Ended), Some(Lapse::Ended)));
 }

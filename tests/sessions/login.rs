@@ -136,15 +136,15 @@ async fn a_change_beside_the_users_field_keeps_the_session() {
 }
 
 #[tokio::test]
-async fn removing_the_field_signs_the_visitor_out_under_a_new_id() {
+async fn removing_the_field_signs_the_visitor_out_and_leaves_nothing_of_theirs() {
     let bench = Bench::with(by_field("userinfo"));
     let old = bench.begin(set(r#"{"userinfo":"alice","cart":1}"#)).await;
 
-    let new = cookie_in(&bench.send(&old, set(r#"{"userinfo":null}"#)).await).unwrap();
+    let new = cookie_in(&bench.send(&old, set(r#"{"userinfo":null,"flash":"bye"}"#)).await).unwrap();
 
     let session = bench.see(&new).await;
     assert_eq!((session.user(), session.record().login_at), (None, None));
-    assert_eq!((session.record().data.to_json().as_str(), bench.stored(&old).await), (r#"{"cart":1}"#, None));
+    assert_eq!((session.record().data.to_json().as_str(), bench.stored(&old).await), (r#"{"flash":"bye"}"#, None));
 }
 
 #[tokio::test]

@@ -316,7 +316,8 @@ async fn a_tombstone_is_no_session_to_a_node_reader() {
         store.bury(&Whose::User("ada".to_owned()), &Tombstone { why: Lapse::Revoked, until: LATER }).await.unwrap();
 
         assert_eq!(stored(&collection, "one").await.get("session"), Some(&nothing));
-        let left = doc! { "_id": "many", "session": &nothing, "expires": date(LATER), "ended": "revoked" };
+        let began = date(record().created_at.unwrap());
+        let left = doc! { "_id": "many", "session": &nothing, "expires": date(LATER), "createdAt": began, "ended": "revoked" };
         assert_eq!(stored(&collection, "many").await, left);
         // A slow request of a Node app that writes over it revives nothing for us.
         let theirs = doc! { "session": r#"{"cookie":{},"user":"ada"}"#, "expires": date(LATER) };

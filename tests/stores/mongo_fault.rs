@@ -7,10 +7,13 @@ use cloakroom::session::record::Record;
 use cloakroom::session::store::mongo::{Format, MongoSettings, MongoStore};
 use cloakroom::session::store::{Applied, Found, SessionStore, StoreError, Version};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const READ: Duration = Duration::from_millis(500);
 const WRITE: Duration = Duration::from_secs(1);
+/// Long enough for a slow machine; reached by a failure only.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How much later than its limit an answer may come on a busy machine.
 const SLACK: Duration = Duration::from_millis(400);
 
@@ -34,13 +37,32 @@ struct Read {
     good: bool,
 }
 
-/// Reads 50 times a second until `end`, whatever becomes of the earlier reads.
-async fn reads_until(store: Arc<MongoStore>, end: Instant) -> Vec<Read> {
+/// How reading goes.
+#[derive(Default)]
+struct Progress {
+    good: AtomicUsize,
+    bad: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Progress {
+    /// Waits for so many more.
+    async fn more(&self, of: impl Fn(&Self) -> &AtomicUsize, count: usize) {
+        let (began, before) = (Instant::now(), of(self).load(Ordering::Relaxed));
+        while of(self).load(Ordering::Relaxed) < before + count {
+            assert!(began.elapsed() < PATIENCE, "the reads do not go on");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Reads 50 times a second until that is over, whatever becomes of the earlier reads.
+async fn read_on(store: Arc<MongoStore>, progress: Arc<Progress>) -> Vec<Read> {
     let mut reads = Vec::new();
     let mut tick = tokio::time::interval(Duration::from_millis(20));
-    while Instant::now() < end {
+    while !progress.is_over.load(Ordering::Relaxed) {
         tick.tick().await;
-        let store = store.clone();
+        let (store, progress) = (store.clone(), progress.clone());
         reads.push(tokio::spawn(async move {
             let began = Instant::now();
             let good = match store.load(&key("k"), NOW).await {
@@ -48,6 +70,7 @@ async fn reads_until(store: Arc<MongoStore>, end: Instant) -> Vec<Read> {
                 Err(StoreError::Unavailable { applied: Applied::No, .. }) => false,
                 other => panic!("neither live nor unavailable: {other:?}"),
             };
+            if good { &progress.good } else { &progress.bad }.fetch_add(1, Ordering::Relaxed);
             Read { began, took: began.elapsed(), good }
         }));
     }
@@ -69,15 +92,21 @@ async fn freeze(options: &str) {
     let mongod = Mongod::start().unwrap();
     let store = Arc::new(impatient(&mongod, options).await.0);
 
-    let start = Instant::now();
-    let reading = tokio::spawn(reads_until(store.clone(), start + Duration::from_secs(8)));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let progress = Arc::new(Progress::default());
+    let reading = tokio::spawn(read_on(store.clone(), progress.clone()));
+    progress.more(|reads| &reads.good, 20).await;
     mongod.signal("STOP");
     // Its threads stop one by one.
     let frozen = Instant::now() + Duration::from_millis(100);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    progress.more(|reads| &reads.bad, 120).await;
     mongod.signal("CONT");
     let thawed = Instant::now();
+    progress.more(|reads| &reads.good, 120).await;
+    while thawed.elapsed() < Duration::from_secs(1) {
+        progress.more(|reads| &reads.good, 1).await;
+    }
+    progress.more(|reads| &reads.good, 60).await;
+    progress.is_over.store(true, Ordering::Relaxed);
     let reads = reading.await.unwrap();
 
     let late: Vec<Duration> = reads.iter().map(|read| read.took).filter(|took| *took > READ + SLACK).collect();

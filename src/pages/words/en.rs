@@ -8,7 +8,6 @@ pub const WORDS: Words = Words {
     tag: "en",
     kept_by: "Sessions kept by Cloakroom",
     try_again: "Try again",
-    request: "request",
     sign_in: "Sign in",
     sign_out: "Sign out",
     sign_in_as_another: "Sign in as somebody else",

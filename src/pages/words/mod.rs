@@ -24,8 +24,6 @@ pub struct Words {
     pub tag: &'static str,
     pub kept_by: &'static str,
     pub try_again: &'static str,
-    /// Before the short number that the access log shows.
-    pub request: &'static str,
     /// What one does on the login page; also the word on links that lead there.
     pub sign_in: &'static str,
     pub sign_out: &'static str,

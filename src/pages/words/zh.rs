@@ -8,7 +8,6 @@ pub const WORDS: Words = Words {
     tag: "zh-Hans",
     kept_by: "会话由 Cloakroom 保管",
     try_again: "重试",
-    request: "请求",
     sign_in: "登录",
     sign_out: "退出登录",
     sign_in_as_another: "换个账号登录",

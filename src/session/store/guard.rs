@@ -8,6 +8,7 @@ use super::{Applied, Found, Operation, SessionStore, Sighting, StoreError, Store
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::session::id::{Handle, SessionKey};
 use crate::session::record::{Epoch, Record};
+use crate::telemetry::chain;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -62,8 +63,7 @@ impl GuardedStore {
 
     fn note_failure(&self, began: Moment, error: &StoreError) {
         if self.lock().fail(began, self.clock.moment()) {
-            let why = std::error::Error::source(error).map(ToString::to_string);
-            tracing::warn!(%error, why, "the session store does not answer; until it does, requests are refused at once");
+            tracing::warn!(error = chain(error), "the session store does not answer; until it does, requests are refused at once");
         }
     }
 

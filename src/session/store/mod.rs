@@ -5,7 +5,9 @@ use super::lifecycle::Lapse;
 use super::record::{Client, Epoch, Record};
 use crate::clock::Timestamp;
 use async_trait::async_trait;
+use cached::News;
 use std::sync::Arc;
+use tokio::sync::broadcast;
 
 pub mod cached;
 pub mod embedded;
@@ -77,6 +79,11 @@ pub trait SessionStore: Send + Sync + 'static {
     /// The version of a record that this store wrote at `now` over `before` (`None`: created it); `None` if only reading it back can tell.
     fn version_after(&self, record: &Record, _before: Option<&Version>, _now: Timestamp) -> Option<Version> {
         Some(Version { revision: Some(record.revision), session: None })
+    }
+
+    /// What the store tells of the others' doings, and of ours; `None`: nothing.
+    fn news(&self) -> Option<broadcast::Receiver<News>> {
+        None
     }
 
     /// How this store and what stands in front of it are doing.

@@ -17,6 +17,7 @@ use crate::session::record::{Epoch, Record};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast;
 
 pub use news::{Change, News};
 pub use shelf::Shelf;
@@ -133,6 +134,10 @@ impl SessionStore for CachedStore {
 
     fn version_after(&self, record: &Record, before: Option<&Version>, now: Timestamp) -> Option<Version> {
         self.inner.version_after(record, before, now)
+    }
+
+    fn news(&self) -> Option<broadcast::Receiver<News>> {
+        Some(self.shelf.news())
     }
 
     fn health(&self) -> StoreHealth {

@@ -26,6 +26,11 @@ use writer::{Failed, Writer};
 /// Reads at the same time.
 const READERS: usize = 2;
 
+/// A queue is full, or its threads have ended.
+#[derive(Debug, thiserror::Error)]
+#[error("too many operations wait for the disk")]
+pub(super) struct Full;
+
 /// How long an operation may take before it counts as unavailable.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -1,5 +1,6 @@
 //! The threads that read, each with a connection of its own: an async worker only ever waits for an answer, never for a disk.
 
+use super::Full;
 use super::file::OpenError;
 use rusqlite::Connection;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,11 +18,6 @@ pub struct Readers {
     jobs: Option<SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
-
-/// The queue is full, or the threads have ended.
-#[derive(Debug, thiserror::Error)]
-#[error("too many reads wait for the disk")]
-pub struct Full;
 
 impl Readers {
     /// One thread for each connection.

@@ -1,5 +1,6 @@
 //! The one thread that writes: it commits whatever waits in one transaction, and answers each caller after the commit.
 
+use super::Full;
 use super::file::OpenError;
 use super::rows;
 use crate::clock::{Clock as _, SystemClock};
@@ -41,11 +42,6 @@ pub struct Writer {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
-
-/// The queue is full, or the thread has ended.
-#[derive(Debug, thiserror::Error)]
-#[error("too many changes wait for the disk")]
-pub struct Full;
 
 impl Writer {
     pub fn start(connection: Connection) -> Result<Self, OpenError> {

@@ -102,10 +102,13 @@ impl Codec {
         }
     }
 
-    /// The stage of an update that leaves a tombstone: nothing else of the document stays, not even what others put there.
+    /// The stage of an update that leaves a tombstone: but for when it began nothing else of the document stays, not even what others put
+    /// there.
     pub fn burial(&self, tombstone: &Tombstone) -> Document {
         let why = tombstone.why.as_str();
-        doc! { "$replaceWith": { "_id": "$_id", "session": self.nothing(), "expires": date(tombstone.until), "ended": why } }
+        let (session, expires) = (self.nothing(), date(tombstone.until));
+        // A document without `createdAt` goes on without.
+        doc! { "$replaceWith": { "_id": "$_id", "session": session, "expires": expires, "createdAt": "$createdAt", "ended": why } }
     }
 
     /// Reads a document as hostile data: odd types of optional fields count as missing.

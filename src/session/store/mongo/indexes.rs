@@ -2,6 +2,7 @@
 
 use super::{epochs, errors};
 use crate::mongo::LateClient;
+use crate::telemetry::chain;
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use std::sync::Weak;
@@ -17,15 +18,19 @@ const NO_COLLECTION: i32 = 26;
 /// Makes the indexes once MongoDB answers. Ends by itself when they stand or the store is gone; never fails the start.
 pub fn keep_trying(connection: Weak<LateClient>, database: String, collection: String) {
     tokio::spawn(async move {
+        let mut waits = false;
         while let Some(connected) = connection.upgrade() {
             let result = match connected.client().await {
                 Ok(client) => ensure(&client.database(&database).collection(&collection)).await,
                 Err(error) => Err(error),
             };
             match result {
+                Ok(()) if waits => return tracing::info!("MongoDB answers"),
                 Ok(()) => return,
-                Err(error) => tracing::debug!(%error, "the session indexes wait for MongoDB"),
+                Err(error) if !waits => tracing::warn!(error = chain(&error), "MongoDB does not answer; it is asked again until it does"),
+                Err(error) => tracing::debug!(error = chain(&error), "MongoDB does not answer yet"),
             }
+            waits = true;
             drop(connected);
             tokio::time::sleep(PAUSE).await;
         }
@@ -78,6 +83,10 @@ async fn make<T: Send + Sync>(sessions: &Collection<T>, index: Document) -> mong
         }
         _ => return Err(error),
     };
-    tracing::warn!(%error, cure, "an index is in the way of ours; sessions work, but expired ones may stay or lists be slow");
+    tracing::warn!(
+        error = chain(&error),
+        cure,
+        "an index is in the way of ours; sessions work, but expired ones may stay or lists be slow"
+    );
     Ok(())
 }

@@ -1,0 +1,366 @@
+//! Which connections are open for a session, and for whose: the end of the session ends them.
+
+use crate::clock::Timestamp;
+use crate::session::id::SessionKey;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// RFC 6455 section 7.4.1: the server is going away; the message violates a policy.
+const GOING_AWAY: u16 = 1001;
+const POLICY: u16 = 1008;
+
+/// So many closings are remembered for handshakes that are under way.
+const REMEMBERED: usize = 4096;
+
+/// The open tunnels, and the endless answers.
+#[derive(Default)]
+pub struct Tunnels {
+    known: Mutex<Known>,
+    /// How many closings there have been.
+    closings: AtomicU64,
+}
+
+#[derive(Default)]
+struct Known {
+    next: u64,
+    open: HashMap<u64, Open>,
+    /// Every session that ends anywhere in the fleet is looked up here.
+    by_name: HashMap<Name, Vec<u64>>,
+    /// The latest closings, the last one last.
+    closed: VecDeque<Closed>,
+    /// The process ends: what comes now is closed at once.
+    is_closing: bool,
+}
+
+struct Open {
+    whose: Whose,
+    close: Arc<Closer>,
+    /// When its session ends, as far as was last known; `None`: never.
+    until: Option<Timestamp>,
+    is_doubtful: bool,
+}
+
+/// Whose tunnel it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    pub handle: Option<String>,
+    pub user: Option<String>,
+    pub keys: Vec<SessionKey>,
+}
+
+/// By what a session is called when it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Name {
+    Session(String),
+    User(String),
+    Key(SessionKey),
+}
+
+/// What was told of sessions.
+#[derive(Clone, Debug)]
+enum Closed {
+    Named(Name),
+    /// Nobody knows whose.
+    Somebody,
+}
+
+/// A moment among the closings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Closings(u64);
+
+/// Asks one tunnel to close.
+#[derive(Default)]
+struct Closer {
+    code: AtomicU16,
+    bell: Notify,
+}
+
+impl Closer {
+    fn ring(&self, code: u16) {
+        self.code.store(code, Ordering::Release);
+        self.bell.notify_one();
+    }
+}
+
+/// An entry in [`Tunnels`], removed when dropped.
+pub struct Ticket {
+    tunnels: Arc<Tunnels>,
+    number: u64,
+    close: Arc<Closer>,
+}
+
+impl Ticket {
+    /// Resolves when the tunnel must close, with the code to tell. Cancel-safe.
+    pub async fn closed(&self) -> u16 {
+        self.close.bell.notified().await;
+        self.close.code.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the session is over; the end of the process is no reason. Cancel-safe.
+    pub async fn session_ended(&self) {
+        while self.closed().await == GOING_AWAY {}
+    }
+}
+
+impl Tunnels {
+    /// Now; take it before a session is read whose tunnel is to [`Tunnels::enter`].
+    pub fn closings(&self) -> Closings {
+        Closings(self.closings.load(Ordering::Acquire))
+    }
+
+    /// Notes a tunnel that is about to open, and when its session ends. If its session was closed since, it is closed at once.
+    pub fn enter(self: &Arc<Self>, whose: Whose, until: Option<Timestamp>, since: Closings) -> Ticket {
+        let close = Arc::new(Closer::default());
+        let mut known = self.lock();
+        if known.is_closing {
+            close.ring(GOING_AWAY);
+        }
+        let missed = usize::try_from(self.closings.load(Ordering::Acquire).saturating_sub(since.0)).unwrap_or(usize::MAX);
+        // More closings than are remembered: it may have been among them, and a client may try again.
+        if missed > known.closed.len() || known.closed.iter().rev().take(missed).any(|closed| closed.covers(&whose)) {
+            close.ring(POLICY);
+        }
+        let is_doubtful = known.closed.iter().rev().take(missed).any(|closed| matches!(closed, Closed::Somebody));
+        let number = known.next;
+        known.next += 1;
+        known.list(number, &whose);
+        known.open.insert(number, Open { whose, close: close.clone(), until, is_doubtful });
+        drop(known);
+        Ticket { tunnels: self.clone(), number, close }
+    }
+
+    /// Closes the tunnels of an ended session, or of all of a user's (1008).
+    pub fn close(&self, name: Name) {
+        let mut known = self.lock();
+        for open in known.by_name.get(&name).into_iter().flatten().filter_map(|number| known.open.get(number)) {
+            open.close.ring(POLICY);
+        }
+        self.remember(&mut known, Closed::Named(name));
+    }
+
+    /// Closes the tunnels of sessions that were ended without being read (1008).
+    pub fn close_keys(&self, keys: &[SessionKey]) {
+        keys.iter().for_each(|key| self.close(Name::Key(key.clone())));
+    }
+
+    /// Closes all, and all that are still to come, because the process ends (1001).
+    pub fn close_all(&self) {
+        let mut known = self.lock();
+        known.is_closing = true;
+        known.open.values().for_each(|open| open.close.ring(GOING_AWAY));
+    }
+
+    /// Whether all are closed, because the process ends.
+    pub fn is_closing(&self) -> bool {
+        self.lock().is_closing
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// Somebody's session may have ended: every tunnel of a session is to be looked at.
+    pub fn doubt_all(&self) {
+        let mut known = self.lock();
+        known.open.values_mut().for_each(|open| open.is_doubtful = true);
+        self.remember(&mut known, Closed::Somebody);
+    }
+
+    /// The session may have changed its key or its user: its tunnels are to be looked at. Whether there are any.
+    pub fn doubt(&self, name: &Name) -> bool {
+        let mut known = self.lock();
+        let Some(numbers) = known.by_name.get(name).cloned() else { return false };
+        for number in numbers {
+            if let Some(open) = known.open.get_mut(&number) {
+                open.is_doubtful = true;
+            }
+        }
+        true
+    }
+
+    /// The tunnels to be looked at now: whose session should be over, and who are in doubt. They count as looked at.
+    pub fn due(&self, now: Timestamp) -> Vec<(u64, Whose)> {
+        let is_due = |open: &Open| open.whose.handle.is_some() && (open.is_doubtful || open.until.is_some_and(|until| until <= now));
+        let mut known = self.lock();
+        let due = known.open.iter_mut().filter(|(_, open)| is_due(open));
+        due.map(|(number, open)| {
+            open.is_doubtful = false;
+            (*number, open.whose.clone())
+        })
+        .collect()
+    }
+
+    /// The look did not succeed: look again.
+    pub fn doubt_one(&self, number: u64) {
+        if let Some(open) = self.lock().open.get_mut(&number) {
+            open.is_doubtful = true;
+        }
+    }
+
+    /// The session stands, perhaps under a new key.
+    pub fn confirm(&self, number: u64, key: SessionKey, until: Option<Timestamp>) {
+        let mut known = self.lock();
+        let Some(open) = known.open.get_mut(&number) else { return };
+        open.until = until;
+        if open.whose.keys != [key.clone()] {
+            let whose = Whose { keys: vec![key], ..open.whose.clone() };
+            let before = std::mem::replace(&mut open.whose, whose.clone());
+            known.unlist(number, &before);
+            known.list(number, &whose);
+        }
+    }
+
+    /// Closes one (1008).
+    pub fn close_one(&self, number: u64) {
+        if let Some(open) = self.lock().open.get(&number) {
+            open.close.ring(POLICY);
+        }
+    }
+
+    fn remember(&self, known: &mut Known, closed: Closed) {
+        if known.closed.len() == REMEMBERED {
+            known.closed.pop_front();
+        }
+        known.closed.push_back(closed);
+        self.closings.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn list(&mut self, number: u64, whose: &Whose) {
+        for name in whose.names() {
+            self.by_name.entry(name).or_default().push(number);
+        }
+    }
+
+    fn unlist(&mut self, number: u64, whose: &Whose) {
+        for name in whose.names() {
+            if let Some(numbers) = self.by_name.get_mut(&name) {
+                numbers.retain(|other| *other != number);
+                if numbers.is_empty() {
+                    self.by_name.remove(&name);
+                }
+            }
+        }
+    }
+}
+
+impl Whose {
+    fn names(&self) -> impl Iterator<Item = Name> + '_ {
+        let session = self.handle.iter().cloned().map(Name::Session);
+        session.chain(self.user.iter().cloned().map(Name::User)).chain(self.keys.iter().cloned().map(Name::Key))
+    }
+}
+
+impl Closed {
+    fn covers(&self, whose: &Whose) -> bool {
+        matches!(self, Closed::Named(name) if whose.names().any(|own| own == *name))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut known = self.tunnels.lock();
+        if let Some(open) = known.open.remove(&self.number) {
+            known.unlist(self.number, &open.whose);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    fn ada() -> Whose {
+        let keys = vec![SessionKey::stored("key".to_owned())];
+        Whose { handle: Some("handle".to_owned()), user: Some("ada".to_owned()), keys }
+    }
+
+    #[test]
+    fn an_end_closes_the_tunnels_of_its_session_by_any_name() {
+        let ends: [fn(&Tunnels); 3] = [
+            |tunnels| tunnels.close(Name::Session("handle".to_owned())),
+            |tunnels| tunnels.close(Name::User("ada".to_owned())),
+            |tunnels| tunnels.close_keys(&[SessionKey::stored("key".to_owned())]),
+        ];
+        for end in ends {
+            let tunnels = Arc::new(Tunnels::default());
+            let (ticket, other) =
+                (tunnels.enter(ada(), None, tunnels.closings()), tunnels.enter(Whose::default(), None, tunnels.closings()));
+
+            end(&tunnels);
+
+            assert_eq!((ticket.closed().now_or_never(), other.closed().now_or_never()), (Some(POLICY), None));
+        }
+    }
+
+    #[test]
+    fn an_end_between_the_read_of_a_session_and_its_tunnel_is_not_missed() {
+        let tunnels = Arc::new(Tunnels::default());
+        let read = tunnels.closings();
+
+        tunnels.close(Name::Session("handle".to_owned()));
+        tunnels.close(Name::Session("another".to_owned()));
+
+        assert_eq!(tunnels.enter(ada(), None, read).closed().now_or_never(), Some(POLICY));
+        assert_eq!(tunnels.enter(ada(), None, tunnels.closings()).closed().now_or_never(), None, "a session of later");
+    }
+
+    #[test]
+    fn a_tunnel_that_cannot_know_whether_it_missed_its_end_closes() {
+        let tunnels = Arc::new(Tunnels::default());
+        let read = tunnels.closings();
+
+        (0..=REMEMBERED).for_each(|_| tunnels.close(Name::Session("another".to_owned())));
+
+        assert_eq!(tunnels.enter(ada(), None, read).closed().now_or_never(), Some(POLICY));
+    }
+
+    #[test]
+    fn a_tunnel_that_comes_while_the_process_ends_is_told_so() {
+        let tunnels = Arc::new(Tunnels::default());
+
+        tunnels.close_all();
+
+        assert_eq!(tunnels.enter(Whose::default(), None, tunnels.closings()).closed().now_or_never(), Some(GOING_AWAY));
+    }
+
+    #[test]
+    fn a_session_in_doubt_is_looked_at_and_known_by_its_new_key_from_then_on() {
+        let tunnels = Arc::new(Tunnels::default());
+        let read = tunnels.closings();
+        let (new, later) = (SessionKey::stored("new".to_owned()), Timestamp(2));
+        let ticket = tunnels.enter(ada(), Some(Timestamp(1)), read);
+        assert_eq!(tunnels.due(Timestamp(0)), []);
+
+        assert_eq!(tunnels.due(Timestamp(1)), [(0, ada())], "its session should be over");
+        tunnels.confirm(0, new.clone(), Some(later));
+        assert_eq!(tunnels.due(Timestamp(1)), []);
+        tunnels.doubt(&Name::Key(new.clone()));
+        assert_eq!(tunnels.due(Timestamp(1)), [(0, Whose { keys: vec![new.clone()], ..ada() })]);
+        tunnels.close_keys(&ada().keys);
+        assert_eq!(ticket.closed().now_or_never(), None, "the old key went, the session stays");
+        tunnels.close_keys(&[new]);
+        assert_eq!(ticket.closed().now_or_never(), Some(POLICY));
+    }
+
+    #[test]
+    fn a_tunnel_that_opens_during_an_end_of_many_is_looked_at() {
+        let tunnels = Arc::new(Tunnels::default());
+        let read = tunnels.closings();
+
+        tunnels.doubt_all();
+        let _ticket = tunnels.enter(ada(), None, read);
+
+        assert_eq!(tunnels.due(Timestamp(0)).len(), 1);
+        assert_eq!(tunnels.due(Timestamp(0)).len(), 0, "once");
+    }
+}

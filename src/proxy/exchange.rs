@@ -1,0 +1,138 @@
+//! What is known of one request, from its head to its line in the log.
+
+use super::closing::Closings;
+use super::downstream;
+use super::upstream::Upstream;
+use super::watch::Lookout;
+use crate::edge::{Facts, Visit};
+use crate::endpoint::Endpoint;
+use crate::inbound::{Asker, Inbound, address_text};
+use crate::rejection::Rejection;
+use crate::session::Event;
+use crate::telemetry::AccessLine;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+use tokio::sync::Notify;
+
+/// Counts requests that are being served.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    pub(super) count: AtomicUsize,
+    pub(super) bell: Notify,
+}
+
+/// One request, from its head to its line in the log.
+pub struct Exchange {
+    pub(super) arrived: Instant,
+    /// Set once the head is understood.
+    pub(super) inbound: Option<Arc<Inbound>>,
+    /// Set once the request is on its way to an app.
+    pub(super) visit: Option<Box<Visit>>,
+    pub(super) endpoint: Option<Endpoint>,
+    /// Why it is refused, if it is.
+    pub(super) refusal: Option<Rejection>,
+    pub(super) facts: Facts,
+    /// Goes with the refusal's page.
+    pub(super) refusal_cookies: Vec<http::HeaderValue>,
+    pub(super) event: Event,
+    /// Why an answer of our own is no more than it is; empty when there is nothing to say.
+    pub(super) reason: &'static str,
+    pub(super) upstream: Option<Arc<Upstream>>,
+    /// Which server of the upstream is asked first, and how many were asked.
+    pub(super) turn: Option<usize>,
+    pub(super) tries: usize,
+    pub(super) interim: usize,
+    pub(super) body_bytes: u64,
+    pub(super) tunnel_bytes: (u64, u64),
+    /// From before the visitor's session was read.
+    pub(super) since: Closings,
+    /// While the answer is a stream of events.
+    pub(super) lookout: Option<Lookout>,
+    pub(super) under_way: Arc<UnderWay>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.under_way.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.under_way.bell.notify_waiters();
+        }
+    }
+}
+
+impl Exchange {
+    /// Counts as under way until it is dropped.
+    pub(super) fn begin(under_way: Arc<UnderWay>) -> Self {
+        under_way.count.fetch_add(1, Ordering::AcqRel);
+        Exchange {
+            arrived: Instant::now(),
+            inbound: None,
+            visit: None,
+            endpoint: None,
+            refusal: None,
+            facts: Facts::default(),
+            refusal_cookies: Vec::new(),
+            event: Event::None,
+            reason: "",
+            upstream: None,
+            turn: None,
+            tries: 0,
+            interim: 0,
+            body_bytes: 0,
+            tunnel_bytes: (0, 0),
+            since: Closings::default(),
+            lookout: None,
+            under_way,
+        }
+    }
+
+    /// Notes why, and stops the phases: `fail_to_proxy` writes the page.
+    pub(super) fn refuse<T>(&mut self, rejection: Rejection) -> Result<T> {
+        let status = rejection.status();
+        self.refusal = Some(rejection);
+        Error::e_explain(ErrorType::HTTPStatus(status), "refused")
+    }
+
+    /// Whether a server that could not be reached leaves others to try.
+    pub(super) fn has_servers_left(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| self.tries < upstream.server_count())
+    }
+
+    /// Whether a person or a script asks; a head that was not understood gets a page.
+    pub(super) fn asker(&self) -> Asker {
+        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker)
+    }
+
+    /// Writes the access line.
+    pub(super) fn remember(&self, session: &Session, error: Option<&Error>) {
+        let inbound = self.inbound.as_ref();
+        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        let (visit, facts) = (self.visit.as_deref(), &self.facts);
+        let route = visit.map(|visit| &visit.route).or(facts.route.as_ref()).map(|route| route.name.as_str());
+        let handle = facts.handle.as_deref().or_else(|| visit.and_then(|visit| visit.dressed.handle.as_deref()));
+        let lapse = facts.lapse.or_else(|| visit.and_then(|visit| visit.lapse)).filter(|_| self.event == Event::None);
+        let truncated = || error.map(|error| error.etype().as_str().to_owned());
+        let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());
+        let reason = reason.or_else(|| Some(self.reason.to_owned()).filter(|own| !own.is_empty())).or_else(truncated);
+        let client = address_text(inbound.map_or_else(|| downstream::peer(session), |inbound| inbound.client.address));
+        AccessLine {
+            method: inbound.map_or("-", |inbound| inbound.method.as_str()),
+            host: inbound.map_or("-", |inbound| inbound.host.name()),
+            path: inbound.map_or("-", |inbound| inbound.target.path()),
+            status,
+            time: self.arrived.elapsed(),
+            bytes_in: session.body_bytes_read() as u64 + self.tunnel_bytes.0,
+            bytes_out: (session.body_bytes_sent() as u64).max(self.tunnel_bytes.1),
+            client: &client,
+            route: route.or_else(|| self.endpoint.map(|own| own.name())).unwrap_or("-"),
+            upstream: self.upstream.as_ref().map_or("-", |upstream| upstream.name()),
+            handle: handle.unwrap_or("-"),
+            session: lapse.unwrap_or(self.event.as_str()),
+            reason: reason.as_deref().unwrap_or(""),
+            cause: facts.cause.as_deref().unwrap_or(""),
+        }
+        .write();
+    }
+}

@@ -1,0 +1,166 @@
+//! Connections that stay open end with their session, whoever ends it and wherever.
+mod support;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use std::time::{Duration, Instant};
+use support::{App, Browser, Cloakroom, Mongod, Raw, RawApp};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// A busy machine's patience; the bounds themselves are printed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Socket = WebSocketStream<TcpStream>;
+
+fn shared(mongod: &Mongod, app: &App, session: &str) -> String {
+    let session = format!("[session]\nsecrets = [\"hex:{}\"]\n{session}", "5a".repeat(32));
+    format!("[store]\nkind = \"mongodb\"\nuri = \"{}\"\n{session}[[routes]]\nupstream = \"{}\"\nwrite = \"all\"\n", mongod.uri(), app.url())
+}
+
+fn cookie(browser: &Browser) -> String {
+    format!("cloakroom={}", browser.cookie("cloakroom").expect("a cookie"))
+}
+
+/// An open socket of the browser's session, which has been seen to work.
+async fn socket(proxy: &Cloakroom, browser: &Browser) -> Socket {
+    let mut request = format!("ws://{}/ws", proxy.addr()).into_client_request().expect("a request");
+    let origin = format!("http://{}", proxy.addr());
+    for (name, value) in [("cookie", cookie(browser)), ("origin", origin)] {
+        request.headers_mut().insert(name, value.parse().expect("a value"));
+    }
+    let (mut socket, _) = client_async(request, TcpStream::connect(proxy.addr()).await.expect("connected")).await.expect("a socket");
+    assert!(works(&mut socket).await);
+    socket
+}
+
+async fn works(socket: &mut Socket) -> bool {
+    socket.send(Message::text("hello")).await.is_ok() && matches!(socket.next().await, Some(Ok(Message::Text(_))))
+}
+
+/// The code that the socket is closed with, and after how long.
+async fn closed(socket: &mut Socket) -> (u16, Duration) {
+    let began = Instant::now();
+    match tokio::time::timeout(PATIENCE, socket.next()).await.expect("the socket is closed in time") {
+        Some(Ok(Message::Close(Some(frame)))) => (frame.code.into(), began.elapsed()),
+        other => panic!("no close frame: {other:?}"),
+    }
+}
+
+async fn log_out(proxy: &Cloakroom, browser: &Browser) {
+    let answer = Browser::new(proxy.addr())
+        .send("POST", "/.cloakroom/logout", &[("Sec-Fetch-Site", "same-origin"), ("Cookie", &cookie(browser))], b"")
+        .await;
+    assert_eq!(answer.status, 303);
+}
+
+async fn visitor(proxy: &Cloakroom) -> Browser {
+    let mut browser = Browser::new(proxy.addr());
+    browser.get("/set?json=%7B%22a%22:1%7D").await;
+    browser
+}
+
+#[tokio::test]
+async fn a_logout_on_one_proxy_closes_the_websocket_on_another() {
+    let (mongod, app) = (Mongod::replica_set().await, App::start().await);
+    let toml = shared(&mongod, &app, "");
+    let (here, there) = (Cloakroom::start(&toml).await, Cloakroom::start(&toml).await);
+    there.logged("changes elsewhere are seen at once").await;
+    let (leaver, other) = (visitor(&here).await, visitor(&here).await);
+    let (mut theirs, mut others) = (socket(&there, &leaver).await, socket(&there, &other).await);
+
+    log_out(&here, &leaver).await;
+
+    let (code, after) = closed(&mut theirs).await;
+    println!("closed {after:?} after the logout elsewhere");
+    assert_eq!(code, 1008);
+    assert!(works(&mut others).await, "another visitor's socket stays");
+}
+
+#[tokio::test]
+async fn without_a_change_stream_a_logout_elsewhere_closes_the_websocket_too() {
+    let (mongod, app) = (Mongod::start().await, App::start().await);
+    let toml = shared(&mongod, &app, "");
+    let (here, there) = (Cloakroom::start(&toml).await, Cloakroom::start(&toml).await);
+    let (leaver, other) = (visitor(&here).await, visitor(&here).await);
+    let (mut theirs, mut others) = (socket(&there, &leaver).await, socket(&there, &other).await);
+
+    log_out(&here, &leaver).await;
+
+    let (code, after) = closed(&mut theirs).await;
+    println!("closed {after:?} after the logout elsewhere");
+    assert_eq!(code, 1008);
+    assert!(works(&mut others).await, "another visitor's socket stays");
+}
+
+#[tokio::test]
+async fn a_renewal_elsewhere_closes_nothing_and_the_end_that_follows_does() {
+    let (mongod, app) = (Mongod::replica_set().await, App::start().await);
+    let toml = shared(&mongod, &app, "renew_grace = \"1s\"\n");
+    let (here, there) = (Cloakroom::start(&toml).await, Cloakroom::start(&toml).await);
+    there.logged("changes elsewhere are seen at once").await;
+    let mut browser = visitor(&here).await;
+    let mut theirs = socket(&there, &browser).await;
+
+    browser.get("/renew").await;
+    let gone = tokio::time::timeout(Duration::from_secs(3), theirs.next()).await;
+    assert!(gone.is_err(), "a renewed session's socket stays, also after the grace: {gone:?}");
+    assert!(works(&mut theirs).await);
+    log_out(&here, &browser).await;
+
+    assert_eq!(closed(&mut theirs).await.0, 1008);
+}
+
+#[tokio::test]
+async fn a_session_that_expires_closes_its_websocket_unless_it_is_used_elsewhere() {
+    let app = App::start().await;
+    let toml = format!(
+        "[store]\nkind = \"memory\"\n[session]\nidle_timeout = \"3s\"\ntouch_after = \"100ms\"\n[[routes]]\nupstream = \"{}\"\nwrite = \"all\"\n",
+        app.url()
+    );
+    let proxy = Cloakroom::start(&toml).await;
+    let (mut busy, idle) = (visitor(&proxy).await, visitor(&proxy).await);
+    let (mut stays, mut goes) = (socket(&proxy, &busy).await, socket(&proxy, &idle).await);
+
+    let using = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            busy.get("/echo").await;
+        }
+    };
+    let (code, after) = tokio::select! { closed = closed(&mut goes) => closed, () = using => unreachable!() };
+
+    println!("closed after {after:?}");
+    assert_eq!(code, 1008);
+    assert!(works(&mut stays).await, "a session that requests keep alive");
+}
+
+#[tokio::test]
+async fn a_stream_of_events_is_cut_when_its_session_ends() {
+    let app = RawApp::start().await;
+    let proxy = Cloakroom::start(&format!("[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"{}\"\nwrite = \"all\"\n", app.url())).await;
+    let begin = async {
+        let mut app = app.accept().await;
+        app.head().await;
+        app.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\nX-Session-Set: {\"a\":1}\r\n\r\n").await;
+    };
+    let mut browser = Browser::new(proxy.addr());
+    tokio::join!(begin, browser.get("/"));
+    let mut client = Raw::connect(proxy.addr()).await;
+    let request = format!("GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\nCookie: {}\r\n\r\n", cookie(&browser));
+    let stream = async {
+        let mut app = app.accept().await;
+        app.head().await;
+        app.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n").await;
+        app
+    };
+    client.send(request).await;
+    let (_endless, first) = tokio::join!(stream, client.until("data: 1"));
+
+    log_out(&proxy, &browser).await;
+    let rest = tokio::time::timeout(PATIENCE, client.rest()).await.expect("it is cut");
+
+    assert!(first.contains("text/event-stream") && !rest.contains("data:"), "{first} {rest}");
+    proxy.logged("a stream of events is cut").await;
+}
