@@ -8,6 +8,7 @@ use super::require::{self, Demands};
 use super::session;
 use super::store;
 use super::upstreams::{self, Upstream};
+use crate::inbound::{Host, PathPolicy, Target};
 use crate::route::{HeaderSettings, HostPattern, PathPattern, Pattern, Route, SessionUse, Timeouts, WhenDown, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -112,10 +113,34 @@ fn pattern(mut section: Section<'_, '_>) -> (Pattern, bool) {
     let notes = section.notes;
     let before = notes.count();
     let host = section.text("host").and_then(|host| parsed(notes, "host", &host, HostPattern::parse));
-    let path = section.text("path").and_then(|path| parsed(notes, "path", &path, PathPattern::parse));
+    let path = section.text("path").and_then(|path| {
+        check_reachable(notes, &path);
+        parsed(notes, "path", &path, PathPattern::parse)
+    });
     let methods = section.take("methods").and_then(methods);
     section.finish();
     (Pattern { host, path: path.unwrap_or_default(), methods }, notes.count() == before)
+}
+
+/// A path that no request can have keeps nobody out, though its writer may think so.
+fn check_reachable(notes: &Notes<'_>, text: &At<String>) {
+    let literal = text.value.strip_suffix("/*").unwrap_or(&text.value);
+    if !literal.starts_with('/') {
+        return;
+    }
+    if literal == "/.cloakroom" || literal.starts_with("/.cloakroom/") {
+        let problem = Problem::error(format!("`match.path` cannot be `{}`", shown(&text.value))).at(&text.span, "Cloakroom's own pages");
+        notes.add(problem.help("remove the route: no app ever sees these paths"));
+        return;
+    }
+    let escaped = percent_encoding::utf8_percent_encode(literal, percent_encoding::CONTROLS).to_string();
+    let Ok(host) = Host::parse(b"localhost") else { return };
+    if PathPattern::parse(&text.value).is_ok() && Target::parse(escaped.as_bytes(), &host, false, PathPolicy::Strict).is_err() {
+        let problem = Problem::error(format!("no request has a path like `{}`", shown(&text.value))).at(&text.span, "never matches");
+        notes.add(
+            problem.help("write the path as it is after decoding, without `//`, `;`, `%2F` and the like: ambiguous paths are refused"),
+        );
+    }
 }
 
 fn parsed<T, E: std::fmt::Display>(notes: &Notes<'_>, key: &str, text: &At<String>, parse: fn(&str) -> Result<T, E>) -> Option<T> {

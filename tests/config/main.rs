@@ -397,6 +397,10 @@ fn each_rule_names_what_breaks_it() {
     let routes = [
         ("write = \"cart\"", "3:9: `write` cannot be `cart`"),
         ("session = \"off\"\nwrite = [\"a\"]", "4:9: `write` on a route with session = \"off\""),
+        ("match = { path = \"/a//b/*\" }", "3:18: no request has a path like `/a//b/*`"),
+        ("match = { path = \"/c;d\" }", "3:18: no request has a path like `/c;d`"),
+        ("match = { path = \"/e%2Ff\" }", "3:18: no request has a path like `/e%2Ff`"),
+        ("match = { path = \"/.cloakroom/*\" }", "3:18: `match.path` cannot be `/.cloakroom/*`"),
         ("match = { host = \"a:80\" }", "3:18: `match.host` cannot be `a:80`"),
         ("match = { methods = [\"get\"] }", "3:22: `get` is no method"),
         ("match = { path = \"/a/*\" }\nstrip_prefix = \"/b\"", "4:16: `strip_prefix` never applies on `/a/*`"),
