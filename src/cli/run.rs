@@ -99,16 +99,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Some(settings) => Some(serve_admin(settings.listen).await?),
         None => None,
     };
+    let stop = stop_signal()?;
     say(&announce::announcement(&config, &server, admin_at, &sessions).await);
-    server
-        .run(async {
-            // Without signal handlers the process can only be killed; it serves until then.
-            if let Err(error) = stop_signal().await {
-                tracing::error!(%error, "could not listen for signals");
-                std::future::pending::<()>().await;
-            }
-        })
-        .await;
+    server.run(stop).await;
     Ok(())
 }
 

@@ -123,14 +123,17 @@ fn engine(proxy: &Proxy, h2c: bool) -> HttpProxy<Proxy> {
     engine
 }
 
-/// Resolves at the first SIGTERM or SIGINT. A second one ends the process at once.
-pub async fn stop_signal() -> io::Result<()> {
+/// Listens for SIGTERM and SIGINT from now on; resolves at the first one. A second one ends the process at once.
+///
+/// Called before anybody is told that the server listens: who is told may stop it at once.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-    tokio::spawn(async move {
+    Ok(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        std::process::exit(1);
-    });
-    Ok(())
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            std::process::exit(1);
+        });
+    })
 }
