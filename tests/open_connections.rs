@@ -184,3 +184,29 @@ async fn who_is_taken_out_of_the_users_file_loses_open_websockets() {
     assert_eq!((code, closed(&mut adas).await.0), (Some(0), 1008), "{err}");
     assert!(works(&mut bobs).await, "another user's socket stays");
 }
+
+#[tokio::test]
+async fn the_end_of_all_sessions_on_one_proxy_closes_every_websocket_on_another() {
+    const MANY: usize = 300;
+    let (mongod, app) = (Mongod::replica_set().await, App::start().await);
+    let toml = shared(&mongod, &app, "");
+    let here = Cloakroom::start(&format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{HASH}\"\n{toml}")).await;
+    let there = Cloakroom::start(&toml).await;
+    there.logged("changes elsewhere are seen at once").await;
+    let mut sockets = Vec::new();
+    for _ in 0..MANY {
+        let visitor = visitor(&here).await;
+        sockets.push(socket(&there, &visitor).await);
+    }
+
+    let began = Instant::now();
+    let bearer = format!("Bearer {HASH}");
+    let answer = Browser::new(here.admin_addr()).send("DELETE", "/sessions?all=true", &[("Authorization", &bearer)], b"").await;
+    let answered = began.elapsed();
+    for socket in &mut sockets {
+        assert_eq!(closed(socket).await.0, 1008);
+    }
+
+    println!("answered after {answered:?}, all {MANY} closed after {:?}", began.elapsed());
+    assert_eq!(answer.json()["ended"], MANY);
+}
