@@ -3,7 +3,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use clap::Parser as _;
-use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, explain, healthcheck, run, secret, user};
+use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, explain, healthcheck, run, secret, session, user};
 use cloakroom::random::OsEntropy;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             let input = (!is_person).then_some(&mut lines as &mut dyn std::io::BufRead);
             user::user(&command, &path, &env, user::Desk { input, out: &mut out, err: &mut err, color })
         }
+        Command::Session(command) => session::session(&command, &path, &env, check::Output { out: &mut out, err: &mut err, color }),
         Command::Healthcheck => Ok(healthcheck::healthcheck(&path, &env)),
     };
     ExitCode::from(code.unwrap_or(FAILED))

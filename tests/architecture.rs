@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
     ("rusqlite", &["session/store/embedded/"]),
     ("toml", &["config/"]),
     ("clap", &["cli/", "main.rs"]),
-    ("axum", &["demo", "server/admin.rs"]),
+    ("axum", &["demo", "server/admin/"]),
     ("annotate_snippets", &["config/"]),
 ];
 

@@ -9,6 +9,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+/// Of a password that nobody types here.
+const HASH: &str = "$2b$10$abcdefghijklmnopqrstuuZ1yQ0Jc0l3vGmOqW9nq5bq1rYb0kX2C";
+
 /// A busy machine's patience; the bounds themselves are printed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -163,4 +166,47 @@ async fn a_stream_of_events_is_cut_when_its_session_ends() {
 
     assert!(first.contains("text/event-stream") && !rest.contains("data:"), "{first} {rest}");
     proxy.logged("a stream of events is cut").await;
+}
+
+#[tokio::test]
+async fn who_is_taken_out_of_the_users_file_loses_open_websockets() {
+    let app = App::start().await;
+    let toml = format!("[store]\nkind = \"memory\"\n[login]\n[[routes]]\nupstream = \"{}\"\nlogin = true\n", app.url());
+    let listed = |user: &str| format!("[users.{user}]\nhash = \"{HASH}\"\n");
+    let proxy = Cloakroom::with(&toml).file("users.toml", listed("ada") + &listed("bob")).start().await;
+    let (mut ada, mut bob) = (Browser::new(proxy.addr()), Browser::new(proxy.addr()));
+    ada.get("/login-as?user=ada").await;
+    bob.get("/login-as?user=bob").await;
+    let (mut adas, mut bobs) = (socket(&proxy, &ada).await, socket(&proxy, &bob).await);
+
+    let (code, _, err) = proxy.run(&["user", "remove", "ada"]).await;
+
+    assert_eq!((code, closed(&mut adas).await.0), (Some(0), 1008), "{err}");
+    assert!(works(&mut bobs).await, "another user's socket stays");
+}
+
+#[tokio::test]
+async fn the_end_of_all_sessions_on_one_proxy_closes_every_websocket_on_another() {
+    const MANY: usize = 300;
+    let (mongod, app) = (Mongod::replica_set().await, App::start().await);
+    let toml = shared(&mongod, &app, "");
+    let here = Cloakroom::start(&format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{HASH}\"\n{toml}")).await;
+    let there = Cloakroom::start(&toml).await;
+    there.logged("changes elsewhere are seen at once").await;
+    let mut sockets = Vec::new();
+    for _ in 0..MANY {
+        let visitor = visitor(&here).await;
+        sockets.push(socket(&there, &visitor).await);
+    }
+
+    let began = Instant::now();
+    let bearer = format!("Bearer {HASH}");
+    let answer = Browser::new(here.admin_addr()).send("DELETE", "/sessions?all=true", &[("Authorization", &bearer)], b"").await;
+    let answered = began.elapsed();
+    for socket in &mut sockets {
+        assert_eq!(closed(socket).await.0, 1008);
+    }
+
+    println!("answered after {answered:?}, all {MANY} closed after {:?}", began.elapsed());
+    assert_eq!(answer.json()["ended"], MANY);
 }

@@ -21,7 +21,7 @@ pub fn healthcheck(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> u8 {
 }
 
 /// Nobody connects to 0.0.0.0: the loopback address of the same family answers for it.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) });
     }

@@ -10,6 +10,7 @@ pub mod gate;
 pub mod healthcheck;
 pub mod run;
 pub mod secret;
+pub mod session;
 pub mod user;
 
 use clap::{Args, Parser, Subcommand};
@@ -79,6 +80,9 @@ pub enum Command {
     /// Add, list and remove the users who may sign in
     #[command(after_help = user::EXAMPLE)]
     User(user::User),
+    /// List, show and end sessions
+    #[command(after_help = session::EXAMPLE)]
+    Session(session::Session),
     /// Ask a running proxy whether it is alive
     #[command(after_help = HEALTH_EXAMPLE)]
     Healthcheck,
@@ -135,7 +139,7 @@ mod tests {
         grammar.clone().debug_assert();
 
         assert_eq!(without_example(&mut grammar), Vec::<String>::new());
-        assert_eq!(Cli::command().get_subcommands().count(), 7);
+        assert_eq!(Cli::command().get_subcommands().count(), 8);
     }
 
     #[test]

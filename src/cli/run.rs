@@ -20,7 +20,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -93,10 +93,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let proxy =
         Proxy::new(edge, upstreams, Limits { head_bytes: limits.head_bytes, head_fields: limits.head_fields, idle }, config.log.access);
     proxy.watch_sessions();
+    let for_admin = proxy.clone();
     let listen: Vec<Listen> = config.server.listen.iter().map(|at| Listen { address: at.addr, h2c: at.h2c }).collect();
     let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain)?;
     let admin_at = match &config.admin {
-        Some(settings) => Some(serve_admin(settings.listen).await?),
+        Some(settings) => Some(serve_admin(settings, sessions.clone(), for_admin).await?),
         None => None,
     };
     let stop = stop_signal()?;
@@ -106,10 +107,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// The admin listener, and where it listens.
-async fn serve_admin(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+async fn serve_admin(settings: &config::Admin, sessions: Arc<Sessions>, proxy: Proxy) -> Result<SocketAddr, Failure> {
+    let listen = settings.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("could not listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
-    tokio::spawn(admin::serve(listener));
+    let gate = admin::Gate::new(settings.token.clone(), address);
+    tokio::spawn(admin::serve(listener, admin::Office { gate, sessions, proxy, began: Instant::now() }));
     Ok(address)
 }
 

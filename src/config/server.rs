@@ -74,7 +74,7 @@ pub struct Limits {
 pub struct Admin {
     /// The admin listener.
     pub listen: SocketAddr,
-    /// What a caller must show; `None`: nothing.
+    /// What a caller must show; `None`: nobody sees or ends sessions.
     pub token: Option<Secret>,
 }
 
