@@ -27,7 +27,7 @@ const STRIPES: usize = 1024;
 const GONE_SHARE: usize = 8;
 
 /// News that a slow listener may fall behind before it is told to look at everything.
-const BACKLOG: usize = 1024;
+const BACKLOG: usize = 8192;
 
 /// A live record as it was read or written.
 #[derive(Clone, Debug)]
