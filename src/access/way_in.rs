@@ -13,6 +13,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// What keeps its meaning inside a query's value.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
+/// The longest value of `return_to`: with it the login's address still fits into the default of `uri_bytes`.
+const LONGEST_VALUE: usize = 15 * 1024;
+
 /// What browsers leave as it is in an address, and a [`ReturnTo`] does not hold.
 const UNSAFE: &AsciiSet =
     &percent_encoding::CONTROLS.add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}').add(b'\\');
@@ -114,9 +117,22 @@ fn came_from(inbound: &Inbound, headers: &HeaderMap) -> Option<ReturnTo> {
     }
 }
 
-/// If the query cannot be led back to, the path can.
+/// If the query cannot be led back to, because it is too long, the path can.
 fn local(path: &str, query: Option<&str>) -> Option<ReturnTo> {
     let path = utf8_percent_encode(path, UNSAFE).to_string();
-    let whole = query.map(|query| format!("{path}?{}", utf8_percent_encode(query, UNSAFE)));
+    let whole = query.map(|query| format!("{path}?{}", whole_escapes(&utf8_percent_encode(query, UNSAFE).to_string())));
+    let whole = whole.filter(|whole| utf8_percent_encode(whole, PLAIN).map(str::len).sum::<usize>() <= LONGEST_VALUE);
     whole.as_deref().and_then(ReturnTo::parse).or_else(|| ReturnTo::parse(&path))
+}
+
+/// With every `%` that begins no escape written as one, as in `100%`.
+fn whole_escapes(query: &str) -> String {
+    let mut parts = query.split('%');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_escape = part.get(..2).is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        whole.push_str(if is_escape { "%" } else { "%25" });
+        whole.push_str(part);
+    }
+    whole
 }

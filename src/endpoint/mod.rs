@@ -27,8 +27,8 @@ use crate::session::{Sessions, Visitor};
 use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 
-/// The largest form that we read, in bytes.
-pub const LARGEST_FORM: usize = 8 * 1024;
+/// The largest form that we read, in bytes: one with the longest name, password and [`ReturnTo`], of which every byte is escaped.
+pub const LARGEST_FORM: usize = 32 * 1024;
 
 /// A page of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

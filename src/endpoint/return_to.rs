@@ -2,6 +2,9 @@
 
 use percent_encoding::percent_decode_str;
 
+/// The most bytes: as many as other software lets an address have.
+const LONGEST: usize = 8 * 1024;
+
 /// A longer path is cut where a person reads it.
 const SHOWN_LENGTH: usize = 60;
 
@@ -17,15 +20,18 @@ impl ReturnTo {
         ReturnTo("/".to_owned())
     }
 
-    /// Accepts 1 to 2048 bytes of visible ASCII that begin with exactly one slash, hold no backslash, quote or bracket, and still begin
-    /// so after any browser or app has decoded them up to three times; never a path of ours but [`ReturnTo::devices`].
+    /// Accepts 1 to 8192 bytes of visible ASCII without a backslash, quote or bracket, whose path begins with exactly one slash, and still
+    /// does after any browser or app has decoded it up to three times; never a path of ours but [`ReturnTo::devices`].
+    ///
+    /// What the query's escapes mean is the app's affair: no browser decodes them on its way to a page.
     pub fn parse(raw: &str) -> Option<Self> {
         let is_plain =
             raw.bytes().all(|b| matches!(b, 0x21..=0x7e) && !matches!(b, b'\\' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}'));
-        if raw.len() > 2048 || !is_plain || !has_whole_escapes(raw) {
+        let path = path_of(raw);
+        if raw.len() > LONGEST || !is_plain || !has_whole_escapes(path) {
             return None;
         }
-        let mut reading = raw.to_owned();
+        let mut reading = path.to_owned();
         for _ in 0..=3 {
             if !is_local(&reading) {
                 return None;
@@ -42,7 +48,7 @@ impl ReturnTo {
 
     /// Without the query.
     pub fn path(&self) -> &str {
-        self.0.split(['?', '#']).next().unwrap_or_default()
+        path_of(&self.0)
     }
 
     /// The path as a person reads it, cut to a line; `None` for a page whose path tells nobody anything.
@@ -61,21 +67,24 @@ impl ReturnTo {
     }
 }
 
-fn is_local(reading: &str) -> bool {
-    let path = reading.split(['?', '#']).next().unwrap_or_default();
+fn path_of(address: &str) -> &str {
+    address.split(['?', '#']).next().unwrap_or_default()
+}
+
+fn is_local(path: &str) -> bool {
     let segments = || path.split('/').map(|segment| segment.split(';').next().unwrap_or_default());
     path.starts_with('/')
         && !path.contains("//")
-        && !reading.contains('\\')
-        && !reading.chars().any(char::is_control)
+        && !path.contains('\\')
+        && !path.chars().any(char::is_control)
         && !path.chars().any(|c| matches!(c, '\u{2215}' | '\u{ff0f}' | '\u{3002}' | '\u{ff0e}' | '\u{2044}'))
         && !segments().any(|segment| matches!(segment, "." | ".."))
         && (path == "/" || segments().nth(1) != Some(""))
         && (path == DEVICES || path != "/.cloakroom" && !path.starts_with("/.cloakroom/"))
 }
 
-fn has_whole_escapes(raw: &str) -> bool {
-    raw.split('%').skip(1).all(|after| after.get(..2).is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())))
+fn has_whole_escapes(path: &str) -> bool {
+    path.split('%').skip(1).all(|after| after.get(..2).is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())))
 }
 
 #[cfg(test)]
@@ -90,6 +99,19 @@ mod tests {
     }
 
     #[test]
+    fn a_query_passes_whatever_its_escapes_mean() {
+        let long = format!("/a?{}", "x".repeat(LONGEST - 3));
+        for good in ["/?x=100%", "/?q=a%0Ab", "/?p=C:%5CUsers", "/?n=%ff&m=%00", "/?left=%7B%22expr%22:%22a%5C%22b%22%7D", long.as_str()] {
+            assert_eq!(ReturnTo::parse(good).as_ref().map(ReturnTo::as_str), Some(good));
+        }
+        for bad in
+            ["/?q=a\nb", "/?q=\\evil", "/?q=\"", "/?q= ", "/?q=\u{e4}", &format!("{long}x"), "//evil?x", "/%5cevil?x", "/%3f/..//evil?x"]
+        {
+            assert_eq!(ReturnTo::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn a_person_reads_the_path_without_escapes_and_query() {
         let shown = |raw: &str| ReturnTo::parse(raw).and_then(|to| to.shown());
 
@@ -100,7 +122,7 @@ mod tests {
 
     #[test]
     fn nothing_that_may_lead_elsewhere_passes() {
-        let long = format!("/{}", "a".repeat(2048));
+        let long = format!("/{}", "a".repeat(LONGEST));
         for bad in [
             "",
             "a",
