@@ -15,13 +15,14 @@ const PURPOSE: &str = "logout";
 /// The page with the button. Changes nothing.
 pub fn ask(question: &Question<'_>) -> Reply {
     let Question { inbound, sessions, manner, .. } = question;
-    let return_to = in_query(inbound.target.query(), "return_to");
-    let return_to = question.onward(return_to.as_deref()).unwrap_or_else(|| question.front());
+    let named = in_query(inbound.target.query(), "return_to").and_then(|raw| question.onward(Some(&raw)));
+    let front = question.front();
     let page = LogoutPage {
         manner: *manner,
         action: inbound.target.path(),
         token: sessions.keyring().token(PURPOSE, &question.subject()),
-        return_to: return_to.as_str(),
+        return_to: named.as_ref().map(ReturnTo::as_str),
+        stay: named.as_ref().unwrap_or(&front).as_str(),
         user: question.user(),
     };
     Reply::page(200, &page)
@@ -68,5 +69,5 @@ pub async fn end(question: &Question<'_>) -> Reply {
 /// Where the form says, else where the site wants those who leave.
 fn onward(question: &Question<'_>, form: &Form) -> ReturnTo {
     let configured = || question.desk.map_or_else(ReturnTo::front, |desk| desk.logout_return.clone());
-    question.onward(form.get("return_to").filter(|path| *path != "/")).unwrap_or_else(configured)
+    question.onward(form.get("return_to")).unwrap_or_else(configured)
 }

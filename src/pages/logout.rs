@@ -12,7 +12,9 @@ pub struct LogoutPage<'a> {
     pub action: &'a str,
     /// Proves to the POST that this form was ours.
     pub token: String,
-    /// A path of this site that was checked before: it is also where "stay" leads.
-    pub return_to: &'a str,
+    /// A page of this site that was named, and checked before; `None`: the configuration says where those go who leave.
+    pub return_to: Option<&'a str>,
+    /// Where "stay" leads: a page of this site too.
+    pub stay: &'a str,
     pub user: Option<&'a str>,
 }

@@ -72,7 +72,9 @@ mod tests {
         let link = Link { text, path: text.into() };
         vec![
             ErrorPage { manner, status: 404, title: text, lines: &[text], retry: true, links: vec![link] }.render().unwrap(),
-            LogoutPage { manner, action: "/logout", token: text.into(), return_to: text, user: Some(text) }.render().unwrap(),
+            LogoutPage { manner, action: "/logout", token: text.into(), return_to: Some(text), stay: text, user: Some(text) }
+                .render()
+                .unwrap(),
             LoginPage {
                 manner,
                 action: "/login",

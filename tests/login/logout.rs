@@ -25,6 +25,23 @@ async fn signing_out_ends_the_session_and_leads_where_the_form_or_the_site_says(
 }
 
 #[tokio::test]
+async fn a_page_that_was_named_comes_before_the_one_for_all_who_leave_and_staying_leads_to_neither() {
+    let bench = Bench::with("default_return = \"/home\"\nlogout_return = \"/bye\"").await;
+    for (address, stay, place) in [
+        ("/logout", "/home", "/bye"),
+        ("/logout?return_to=/", "/", "/"),
+        ("/logout?return_to=/x", "/x", "/x"),
+        ("/logout?return_to=//e", "/home", "/bye"),
+    ] {
+        let mut guest = bench.signed_in("alice").await;
+        let page = bench.get(&mut guest, address).await;
+
+        assert!(page.text.contains(&format!("href=\"{stay}\"")), "{address}: {}", page.text);
+        assert_eq!(bench.fill(&mut guest, &page, &[]).await.location(), (303, Some(place)), "{address}");
+    }
+}
+
+#[tokio::test]
 async fn a_link_signs_nobody_out() {
     let bench = Bench::new().await;
     let mut guest = bench.signed_in("alice").await;
