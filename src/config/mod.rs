@@ -88,11 +88,16 @@ const TABLES: [&str; 10] = ["server", "tls", "admin", "store", "session", "login
 fn read(mut root: Section<'_, '_>, notes: &Notes<'_>) -> Config {
     root.forgive_titles(&TABLES);
     root.unavailable("tls", "[tls]");
-    let server = server::read(root.section("server", "`[server]`"));
+    let section = root.section("server", "`[server]`");
+    let server_at = section.span().cloned();
+    let server = server::read(section);
     let admin = server::read_admin(root.section("admin", "`[admin]`"), &server);
     let (store, mongo_at) = store::read(root.section("store", "`[store]`"));
     let session = session::read(root.section("session", "`[session]`"), &cookie::Site::of(&server), mongo_at);
     let login = login::read(root.section("login", "`[login]`"), &store, &session.cookie.path);
+    if login.is_some() {
+        server::warn_if_all_are_one_client(notes, &server, server_at.as_ref());
+    }
     let headers = headers::read(root.section("headers", "`[headers]`"), &headers::defaults());
     let mut upstreams = upstreams::read(root.section("upstreams", "`[upstreams]`"));
     let around = routes::Surroundings {

@@ -10,6 +10,7 @@ use crate::route::HostPattern;
 use crate::secret::Secret;
 use ipnet::IpNet;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -118,6 +119,16 @@ pub(super) fn read_admin(mut section: Section<'_, '_>, server: &Server) -> Optio
     let admin = Admin { listen: addr, token: token.and_then(secrets::read) };
     section.finish();
     Some(admin)
+}
+
+/// Behind a proxy that ends TLS, and that we do not believe, all visitors seem to come from its address: for `[login]`.
+pub(super) fn warn_if_all_are_one_client(notes: &Notes<'_>, server: &Server, at: Option<&Range<usize>>) {
+    let Some(at) = at.filter(|_| server.public_url.as_ref().is_some_and(|url| url.https) && server.trusted_proxies.is_empty()) else {
+        return;
+    };
+    let problem = Problem::warning("all visitors count as one client: one who guesses passwords slows down every login");
+    let problem = problem.at(at, "`public_url` is https, and no `trusted_proxies`");
+    notes.add(problem.help("name the proxy that ends TLS, as in trusted_proxies = [\"127.0.0.1/32\"]"));
 }
 
 fn listen_from_env(notes: &Notes<'_>) -> Option<Vec<Listen>> {

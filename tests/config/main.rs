@@ -472,6 +472,18 @@ fn a_route_for_users_where_nobody_can_sign_in_is_a_warning() {
 }
 
 #[test]
+fn a_login_to_which_all_visitors_are_one_client_is_a_warning() {
+    let warned = |server: &str, login: &str| titles(&format!("[server]\n{server}\n{login}\n{ROUTE}")).len();
+    let https = "public_url = \"https://a.example\"";
+
+    let seen = titles(&format!("[server]\n{https}\n[login]\n{ROUTE}"));
+    assert!(matches!(seen.as_slice(), [only] if only.contains("all visitors count as one client")), "{seen:?}");
+    assert_eq!(warned(https, ""), 0);
+    assert_eq!(warned(&https.replace("https", "http"), "[login]"), 0);
+    assert_eq!(warned(&format!("{https}\ntrusted_proxies = [\"127.0.0.1/32\"]"), "[login]"), 0);
+}
+
+#[test]
 fn a_hidden_route_is_shown_beside_the_one_that_hides_it() {
     let seen = told(&format!("{ROUTE}\n{ROUTE}match.path = \"/a\"\n\n{ROUTE}"));
 
