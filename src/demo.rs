@@ -24,6 +24,8 @@ use self::page::Page;
 use self::session::{Visitor, ascii, remember};
 use crate::pages::{self, Look};
 
+/// For a route that only lets signed-in visitors through: the app itself asks nothing.
+const MEMBERS: &str = "/members/";
 const NAME_LENGTH: usize = 60;
 const ITEM_LENGTH: usize = 80;
 const CART_ITEMS: usize = 20;
@@ -35,6 +37,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     let (look, icon) = (Look::plain(), Look::plain().icon());
     let app = Router::new()
         .route("/", get(home))
+        .route(MEMBERS, get(home))
         .route("/sign-in", post(sign_in))
         .route("/cart", post(add_to_cart))
         .route("/cart/remove", post(remove_from_cart))

@@ -3,6 +3,8 @@ mod support;
 
 #[path = "login/bench.rs"]
 mod bench;
+#[path = "login/demo.rs"]
+mod demo;
 #[path = "login/devices.rs"]
 mod devices;
 #[path = "login/form.rs"]

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
 use super::session::Visitor;
-use super::{ITEM_LENGTH, NAME_LENGTH, cart_is_full};
+use super::{ITEM_LENGTH, MEMBERS, NAME_LENGTH, cart_is_full};
 use crate::pages::{self, Manner};
 
 /// A longer header value is cut for display.
@@ -19,6 +19,8 @@ pub struct Page<'a> {
     visit: u64,
     /// Whether the request came without any proxy, so that nobody reads what the app answers.
     direct: bool,
+    /// Whether this is the page for members.
+    for_members: bool,
     cart_is_full: bool,
     name_limit: usize,
     item_limit: usize,
@@ -34,6 +36,7 @@ impl<'a> Page<'a> {
             visitor,
             visit: visitor.visits.saturating_add(1),
             direct: !request.headers.contains_key("x-forwarded-for"),
+            for_members: request.uri.path() == MEMBERS,
             cart_is_full: cart_is_full(&visitor.cart),
             name_limit: NAME_LENGTH,
             item_limit: ITEM_LENGTH,

@@ -22,8 +22,11 @@ impl Visitor {
 
         Self {
             handle: text("x-session-handle").map(str::to_owned),
-            // Strings come percent-encoded, because a header holds only ASCII.
-            name: text("x-session-name").map(|name| percent_decode_str(name).decode_utf8_lossy().into_owned()),
+            // Strings come percent-encoded, because a header holds only ASCII. Whoever came through Cloakroom's own login is a user, and
+            // that name counts more than one that anybody may type.
+            name: text("x-session-user")
+                .or_else(|| text("x-session-name"))
+                .map(|name| percent_decode_str(name).decode_utf8_lossy().into_owned()),
             // Numbers come as text, lists and objects as JSON. A field that was never set has no header.
             visits: text("x-session-visits").and_then(|count| count.parse().ok()).unwrap_or(0),
             cart: text("x-session-cart").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),

@@ -81,6 +81,16 @@ async fn a_visit_of_a_signed_in_visitor_is_counted() {
 }
 
 #[tokio::test]
+async fn a_user_is_greeted_whatever_name_they_have_typed() {
+    let user = ask("GET /members/ HTTP/1.1\r\nx-session-user: al%C3%AFce", "").await;
+    let both = ask("GET / HTTP/1.1\r\nx-session-user: alice\r\nx-session-name: Ada", "").await;
+
+    assert_eq!((user.status(), user.header("x-session-set")), ("200", Some(r#"{"visits":1}"#)));
+    assert!(user.body.contains("Welcome, <bdi>alïce</bdi>") && user.body.contains("for members"), "{}", user.body);
+    assert!(both.body.contains("Welcome, <bdi>alice</bdi>") && !both.body.contains("for members"), "{}", both.body);
+}
+
+#[tokio::test]
 async fn a_program_that_asks_with_head_is_not_counted() {
     let answer = ask("HEAD / HTTP/1.1\r\nx-session-name: Ada\r\nx-session-visits: 7", "").await;
 
