@@ -42,6 +42,18 @@ fn the_readme_has_the_two_commands() {
     assert_eq!(missing, Vec::<&str>::new());
 }
 
+#[tokio::test]
+async fn the_first_curl_commands_print_what_the_readme_says() {
+    let blocks = blocks(&readme());
+    let at = blocks.iter().position(|(_, content)| content.contains("grep Welcome")).expect("the commands");
+    let proxy = Cloakroom::start(include_str!("../proxy.toml").replace("\n#[server]\n", "\n[server]\n").as_str()).await;
+    let commands = blocks[at].1.replace("127.0.0.1:8080", &proxy.addr().to_string());
+
+    let output = tokio::process::Command::new("sh").args(["-c", &commands]).current_dir(proxy.folder()).output().await.expect("a shell");
+
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()), (Some(0), blocks[at + 1].1.clone()));
+}
+
 #[test]
 fn the_example_apps_of_the_readme_are_the_tested_ones() {
     let blocks = blocks(&readme());
