@@ -24,6 +24,26 @@ async fn a_visitor_signs_in_and_lands_on_the_page_they_wanted() {
 }
 
 #[tokio::test]
+async fn a_long_address_comes_back_whole_also_beside_the_longest_password() {
+    let site = Site::start().await;
+    let mut browser = site.browser();
+    let escaped = format!("/private/x?left={}", "%7B%5C%22%0A%ff".repeat(540));
+    let turned = browser.get(&escaped).await;
+    let login = turned.header("location").expect("the way to the login").to_owned();
+    let signs = format!("/private/x?{}", "=".repeat(8000));
+    let form = browser.get(&login).await;
+    let fields: Vec<_> = hidden(&form.text()).into_iter().filter(|(name, _)| name != "return_to").collect();
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(fields).append_pair("return_to", &signs).append_pair("username", "alice").append_pair("password", &"ü".repeat(512));
+
+    let refused = browser.post("/login", body.finish()).await;
+    let page = send(&mut browser, &form, &[("username", "alice"), ("password", PASSWORD)]).await;
+
+    assert_eq!((refused.status, refused.text().contains(&signs)), (401, true), "{}", refused.text());
+    assert_eq!((page.status, page.header("location")), (303, Some(escaped.as_str())));
+}
+
+#[tokio::test]
 async fn our_login_is_none_of_the_apps_business() {
     let site = Site::start().await;
     let mark = site.app.mark();
@@ -121,6 +141,45 @@ async fn the_operators_look_is_in_a_sheet_that_a_browser_may_keep() {
     assert_eq!(sheet.header("cache-control"), Some("public, max-age=31536000, immutable"));
     assert!(sheet.text.contains("--accent: #0044cc"));
     assert_eq!(bench.get(&mut guest, "/.cloakroom/look-0.css").await.header("cache-control"), Some("public, max-age=300"));
+}
+
+#[tokio::test]
+async fn two_tabs_with_one_cart_that_sign_in_at_once_both_end_signed_in_with_it() {
+    let site = Site::start().await;
+    let mut browser = site.browser();
+    browser.get(CART).await;
+    let form = browser.get("/login").await;
+    let (mut one, mut two) = (browser.clone(), browser);
+    let fields = [("username", "alice"), ("password", PASSWORD)];
+
+    let pages = tokio::join!(send(&mut one, &form, &fields), send(&mut two, &form, &fields));
+
+    assert_eq!((pages.0.status, pages.1.status), (303, 303));
+    for mut tab in [one, two] {
+        let page = tab.get("/private/x").await;
+        assert_eq!(
+            (page.received("x-session-user"), page.received("x-session-cart")),
+            (vec!["alice".to_owned()], vec!["[\"hat\"]".to_owned()])
+        );
+    }
+}
+
+#[tokio::test]
+async fn when_too_many_sign_in_at_once_the_last_are_told_when_to_come_back() {
+    let bench = Bench::new().await;
+    let mut first = Guest::default();
+    let form = bench.get(&mut first, "/login").await;
+    // More than may hash, at most one for each core, and wait.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut guests = vec![first; cores + 40];
+
+    let tries = guests.iter_mut().map(|guest| bench.fill(guest, &form, &[("username", "alice"), ("password", PASSWORD)]));
+    let answers = futures_util::future::join_all(tries).await;
+
+    let late: Vec<_> = answers.iter().filter(|answer| answer.status != 303).collect();
+    assert!(!late.is_empty() && late.len() < answers.len(), "{} of {}", late.len(), answers.len());
+    assert!(late.iter().all(|answer| (answer.status, answer.header("retry-after")) == (503, Some("2"))));
+    assert!(late.iter().all(|answer| answer.field("username").as_deref() == Some("alice")), "the form is shown again");
 }
 
 #[tokio::test]

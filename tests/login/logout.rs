@@ -79,6 +79,26 @@ async fn a_logout_that_does_not_say_where_it_comes_from_needs_the_pages_token() 
 }
 
 #[tokio::test]
+async fn who_signs_out_while_a_slow_request_writes_stays_signed_out() {
+    let site = Site::start().await;
+    for wish in ["X-Session-Set:%7B%22cart%22:1%7D", "X-Session-Renew:true", "X-Session-Max-Age:600"] {
+        let mut browser = site.signed_in("alice").await;
+        let (mut slow, mut after, mark) = (browser.clone(), browser.clone(), site.app.mark());
+        let late = tokio::spawn(async move { slow.get(&format!("/slow?ms=700&h={wish}")).await });
+        while site.app.since(&mark).requests.is_empty() {
+            tokio::task::yield_now().await;
+        }
+
+        let out = browser.send("POST", "/logout", &[("Sec-Fetch-Site", "same-origin")], b"").await;
+        let late = late.await.expect("an answer");
+
+        assert_eq!(out.status, 303);
+        assert!(late.set_cookie("cloakroom").is_none_or(|cookie| cookie.is_expired()), "{wish}: {:?}", late.headers);
+        assert_ne!(after.get("/private/x").await.status, 200, "{wish}");
+    }
+}
+
+#[tokio::test]
 async fn the_cache_is_emptied_where_the_operator_wants_it() {
     let site = Site::with("clear_site_data = true\nlogout_return = \"/goodbye\"").await;
     let mut browser = site.signed_in("alice").await;
