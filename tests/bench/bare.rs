@@ -1,5 +1,9 @@
 //! What Cloakroom is measured against: Pingora as a reverse proxy and nothing else; and the upstream of both.
 //!
+//! The proxy is the one of Pingora's quick start: `upstream_peer` alone, Pingora's own defaults, the system's allocator. So it has none of
+//! the deadlines that a proxy on the open network needs and that Cloakroom has: no time limit for a head, for the upstream's answer, or for
+//! idle connections on either side.
+//!
 //! `bare proxy LISTEN UPSTREAM` and `bare upstream LISTEN`.
 use async_trait::async_trait;
 use pingora::prelude::{HttpPeer, Result, Server};
