@@ -67,7 +67,7 @@ impl Gatekeeper {
         let found = match self.find(user).await {
             Ok(found) => found,
             Err(error) => {
-                self.counters.withdrawn(admitted);
+                admitted.withdrawn();
                 tracing::error!(alias = self.counters.alias(user), %client, error = &error as &dyn std::error::Error, "sign-in not possible");
                 return Answer::Unavailable;
             }
@@ -79,7 +79,7 @@ impl Gatekeeper {
         match self.pool.run(move || hash.is_of(&password)).await {
             Ok(is_right) => self.decide(found, is_right, admitted, attempt).await,
             Err(Full(wait)) => {
-                self.counters.withdrawn(admitted);
+                admitted.withdrawn();
                 tracing::warn!(alias = self.counters.alias(user), %client, "sign-in put off: too many at this moment");
                 Answer::Busy(wait)
             }
@@ -104,13 +104,13 @@ impl Gatekeeper {
         decided
     }
 
-    async fn decide(&self, found: Found<'_>, is_right: bool, admitted: Try, attempt: Attempt<'_>) -> Answer {
+    async fn decide(&self, found: Found<'_>, is_right: bool, admitted: Try<'_>, attempt: Attempt<'_>) -> Answer {
         let Attempt { user, client, password, .. } = attempt;
         let alias = self.counters.alias(user);
         // An unknown name is not logged: it may be a password typed into the wrong field.
         let (name, reason) = match &found {
             Some((source, entry)) if is_right && !entry.disabled && source.is_current(entry) => {
-                self.counters.succeeded(admitted);
+                admitted.succeeded();
                 source.note(entry);
                 tracing::info!(user, alias, %client, "signed in");
                 self.strengthen(source, entry, password).await;
@@ -122,7 +122,7 @@ impl Gatekeeper {
             None => (None, "unknown user"),
         };
         tracing::warn!(user = name, alias, %client, reason, "sign-in refused");
-        if self.counters.failed(admitted) {
+        if admitted.failed() {
             tracing::error!(user = name, alias, %client, "100 sign-ins in a row have failed for one name");
         }
         Answer::Refused

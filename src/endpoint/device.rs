@@ -45,6 +45,11 @@ impl Device {
         Device { id: URL_SAFE_NO_PAD.encode(bytes), marks: Vec::new() }
     }
 
+    /// Names the device, and nobody.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Whether this user has signed in here before.
     pub fn knows(&self, question: &Question<'_>, user: &str) -> bool {
         let own = self.mark(question, user);
