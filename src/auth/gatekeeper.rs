@@ -72,9 +72,7 @@ impl Gatekeeper {
                 return Answer::Unavailable;
             }
         };
-        // Made for known names too: the few microseconds would tell.
-        let nobody = self.nobody(user);
-        let hash = found.as_ref().map_or(nobody, |(_, entry)| entry.hash.clone());
+        let hash = self.compared_with(&found, user);
         let password = attempt.password.clone();
         match self.pool.run(move || hash.is_of(&password)).await {
             Ok(is_right) => self.decide(found, is_right, admitted, attempt).await,
@@ -128,6 +126,13 @@ impl Gatekeeper {
         Answer::Refused
     }
 
+    /// What the password is compared with. Who cannot sign in anyway costs what a name does that nobody has: some have no hash at all.
+    fn compared_with(&self, found: &Found<'_>, user: &str) -> StoredHash {
+        // Made for known names too: the few microseconds would tell.
+        let nobody = self.nobody(user);
+        found.as_ref().filter(|(_, entry)| !entry.disabled).map_or(nobody, |(_, entry)| entry.hash.clone())
+    }
+
     /// What a name is compared with that nobody has. Each such name costs what one of the real users does, always the same one: so the
     /// time tells nothing, even where old and new hashes are mixed.
     fn nobody(&self, user: &str) -> StoredHash {
@@ -148,5 +153,30 @@ impl Gatekeeper {
         if let Ok(Ok(hash)) = made {
             source.replace_hash(entry, &hash).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Account;
+    use crate::clock::ManualClock;
+    use crate::random::CountingEntropy;
+
+    #[tokio::test]
+    async fn who_cannot_sign_in_costs_what_a_name_costs_that_nobody_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".htpasswd");
+        std::fs::write(&path, format!("alice:{}\n", bcrypt::hash("correct horse", 4).unwrap())).unwrap();
+        let settings = Settings { sources: vec![SourceSettings::File(path)], throttle: Throttle::default(), strength: Strength::SHIPPED };
+        let clock = Arc::new(ManualClock::at(crate::clock::Timestamp(0)));
+        let entropy = Arc::new(CountingEntropy::default());
+        let (gatekeeper, _ousted) = Gatekeeper::open(&settings, HashPool::new(), clock, entropy.clone()).await.unwrap();
+        let hash = StoredHash::nobodys(Strength::SHIPPED.into(), entropy.as_ref());
+        let invited = Entry { account: Account { user: "invited".to_owned(), fields: serde_json::Map::new() }, hash, disabled: true };
+
+        let compared_with = gatekeeper.compared_with(&Some((&gatekeeper.sources[0], invited)), "invited");
+
+        assert_eq!(compared_with.kind(), Kind::Bcrypt { cost: 4 });
     }
 }

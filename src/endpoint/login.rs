@@ -179,7 +179,7 @@ impl<'a> Visit<'a> {
         let reply = Reply::see_other(self.return_to.as_str())
             .with_cookies(if is_another { question.ended_cookies } else { &[] })
             .with_cookie(session_cookie)
-            .with_cookie(&device.line_with(question, &self.name))
+            .with_cookie(&device.line_with(question, &account.user))
             .with_event(event, before.map(|session| session.handle().as_str().to_owned()));
         match pre {
             Some(pre) => reply.with_cookie(&pre),
