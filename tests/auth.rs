@@ -42,10 +42,10 @@ impl Gate {
     }
 
     async fn check(&self, user: &str, password: &str) -> Answer {
-        self.check_from("192.0.2.1", false, user, password).await
+        self.check_from("192.0.2.1", None, user, password).await
     }
 
-    async fn check_from(&self, client: &str, known_device: bool, user: &str, password: &str) -> Answer {
+    async fn check_from(&self, client: &str, known_device: Option<&str>, user: &str, password: &str) -> Answer {
         let password = Password::new(password).unwrap();
         self.gatekeeper.check(Attempt { user, password: &password, client: client.parse().unwrap(), known_device }).await
     }

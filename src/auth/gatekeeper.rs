@@ -67,19 +67,17 @@ impl Gatekeeper {
         let found = match self.find(user).await {
             Ok(found) => found,
             Err(error) => {
-                self.counters.withdrawn(admitted);
+                admitted.withdrawn();
                 tracing::error!(alias = self.counters.alias(user), %client, error = &error as &dyn std::error::Error, "sign-in not possible");
                 return Answer::Unavailable;
             }
         };
-        // Made for known names too: the few microseconds would tell.
-        let nobody = self.nobody(user);
-        let hash = found.as_ref().map_or(nobody, |(_, entry)| entry.hash.clone());
+        let hash = self.compared_with(&found, user);
         let password = attempt.password.clone();
         match self.pool.run(move || hash.is_of(&password)).await {
             Ok(is_right) => self.decide(found, is_right, admitted, attempt).await,
             Err(Full(wait)) => {
-                self.counters.withdrawn(admitted);
+                admitted.withdrawn();
                 tracing::warn!(alias = self.counters.alias(user), %client, "sign-in put off: too many at this moment");
                 Answer::Busy(wait)
             }
@@ -104,13 +102,13 @@ impl Gatekeeper {
         decided
     }
 
-    async fn decide(&self, found: Found<'_>, is_right: bool, admitted: Try, attempt: Attempt<'_>) -> Answer {
+    async fn decide(&self, found: Found<'_>, is_right: bool, admitted: Try<'_>, attempt: Attempt<'_>) -> Answer {
         let Attempt { user, client, password, .. } = attempt;
         let alias = self.counters.alias(user);
         // An unknown name is not logged: it may be a password typed into the wrong field.
         let (name, reason) = match &found {
             Some((source, entry)) if is_right && !entry.disabled && source.is_current(entry) => {
-                self.counters.succeeded(admitted);
+                admitted.succeeded();
                 source.note(entry);
                 tracing::info!(user, alias, %client, "signed in");
                 self.strengthen(source, entry, password).await;
@@ -122,10 +120,17 @@ impl Gatekeeper {
             None => (None, "unknown user"),
         };
         tracing::warn!(user = name, alias, %client, reason, "sign-in refused");
-        if self.counters.failed(admitted) {
+        if admitted.failed() {
             tracing::error!(user = name, alias, %client, "100 sign-ins in a row have failed for one name");
         }
         Answer::Refused
+    }
+
+    /// What the password is compared with. Who cannot sign in anyway costs what a name does that nobody has: some have no hash at all.
+    fn compared_with(&self, found: &Found<'_>, user: &str) -> StoredHash {
+        // Made for known names too: the few microseconds would tell.
+        let nobody = self.nobody(user);
+        found.as_ref().filter(|(_, entry)| !entry.disabled).map_or(nobody, |(_, entry)| entry.hash.clone())
     }
 
     /// What a name is compared with that nobody has. Each such name costs what one of the real users does, always the same one: so the
@@ -148,5 +153,30 @@ impl Gatekeeper {
         if let Ok(Ok(hash)) = made {
             source.replace_hash(entry, &hash).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Account;
+    use crate::clock::ManualClock;
+    use crate::random::CountingEntropy;
+
+    #[tokio::test]
+    async fn who_cannot_sign_in_costs_what_a_name_costs_that_nobody_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".htpasswd");
+        std::fs::write(&path, format!("alice:{}\n", bcrypt::hash("correct horse", 4).unwrap())).unwrap();
+        let settings = Settings { sources: vec![SourceSettings::File(path)], throttle: Throttle::default(), strength: Strength::SHIPPED };
+        let clock = Arc::new(ManualClock::at(crate::clock::Timestamp(0)));
+        let entropy = Arc::new(CountingEntropy::default());
+        let (gatekeeper, _ousted) = Gatekeeper::open(&settings, HashPool::new(), clock, entropy.clone()).await.unwrap();
+        let hash = StoredHash::nobodys(Strength::SHIPPED.into(), entropy.as_ref());
+        let invited = Entry { account: Account { user: "invited".to_owned(), fields: serde_json::Map::new() }, hash, disabled: true };
+
+        let compared_with = gatekeeper.compared_with(&Some((&gatekeeper.sources[0], invited)), "invited");
+
+        assert_eq!(compared_with.kind(), Kind::Bcrypt { cost: 4 });
     }
 }

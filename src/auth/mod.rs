@@ -35,14 +35,14 @@ pub struct Account {
 /// One try to sign in with a password.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// The name, exactly as typed.
+    /// The name as typed, without spaces around it.
     pub user: &'a str,
     /// The password, exactly as typed.
     pub password: &'a Password,
     /// Where it comes from.
     pub client: IpAddr,
-    /// Whether this device has signed in as this user before (by a cookie that we signed): then others cannot use up its tries.
-    pub known_device: bool,
+    /// The id of a device that has signed in as this user before (by a cookie that we signed): others cannot use up its tries.
+    pub known_device: Option<&'a str>,
 }
 
 /// What is said to an [`Attempt`].

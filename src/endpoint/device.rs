@@ -1,4 +1,4 @@
-//! Which users have signed in on this device before: nobody elsewhere can use up their tries (`throttle`).
+//! Which users have signed in on this device before: they have tries of their own there (`throttle`).
 //!
 //! A random id of the device, and for each of a few users our signature under the two. The cookie names nobody and opens nothing.
 
@@ -45,6 +45,11 @@ impl Device {
         Device { id: URL_SAFE_NO_PAD.encode(bytes), marks: Vec::new() }
     }
 
+    /// Names the device, and nobody.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Whether this user has signed in here before.
     pub fn knows(&self, question: &Question<'_>, user: &str) -> bool {
         let own = self.mark(question, user);
@@ -59,8 +64,9 @@ impl Device {
         OwnCookie::Device.line(&value, LIFETIME, question.inbound.secure, question.sessions.now())
     }
 
+    /// Upper and lower case are one, as they are to the throttle.
     fn mark(&self, question: &Question<'_>, user: &str) -> String {
-        let mut token = question.sessions.keyring().token(PURPOSE, &format!("{}.{user}", self.id));
+        let mut token = question.sessions.keyring().token(PURPOSE, &format!("{}.{}", self.id, user.to_lowercase()));
         token.truncate(MARK_LENGTH);
         token
     }

@@ -124,7 +124,8 @@ impl<'a> Visit<'a> {
         if self.name.len() > LONGEST_NAME || self.name.chars().any(char::is_control) {
             return Err(Stop::Again(Obstacle::OddName));
         }
-        let known_device = Device::of(self.question).is_some_and(|device| device.knows(self.question, &self.name));
+        let device = Device::of(self.question).filter(|device| device.knows(self.question, &self.name));
+        let known_device = device.as_ref().map(Device::id);
         let client = self.question.inbound.client.address;
         let obstacle = match self.desk.gatekeeper.check(Attempt { user: &self.name, password: &password, client, known_device }).await {
             Answer::Welcome(account) => return Ok(account),
@@ -178,7 +179,7 @@ impl<'a> Visit<'a> {
         let reply = Reply::see_other(self.return_to.as_str())
             .with_cookies(if is_another { question.ended_cookies } else { &[] })
             .with_cookie(session_cookie)
-            .with_cookie(&device.line_with(question, &self.name))
+            .with_cookie(&device.line_with(question, &account.user))
             .with_event(event, before.map(|session| session.handle().as_str().to_owned()));
         match pre {
             Some(pre) => reply.with_cookie(&pre),

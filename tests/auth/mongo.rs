@@ -119,7 +119,7 @@ async fn a_weaker_hash_is_replaced_at_sign_in_and_node_still_reads_it() {
     let (gatekeeper, mut ousted) = Gatekeeper::open(&strong, HashPool::new(), clock.clone(), Arc::new(OsEntropy)).await.unwrap();
     let (other_proxy, mut ousted_there) = Gatekeeper::open(&strong, HashPool::new(), clock, Arc::new(OsEntropy)).await.unwrap();
     let password = Password::new("correct horse").unwrap();
-    let attempt = |user| Attempt { user, password: &password, client: "192.0.2.1".parse().unwrap(), known_device: false };
+    let attempt = |user| Attempt { user, password: &password, client: "192.0.2.1".parse().unwrap(), known_device: None };
     let untouched = shop.hash_of("ada@example.com").await;
     let before = shop.hash_of("2b@example.com").await;
 

@@ -269,6 +269,29 @@ async fn who_tries_too_often_is_told_how_long_to_wait_and_a_known_device_is_not_
 }
 
 #[tokio::test]
+async fn the_shipped_throttle_keeps_no_known_device_out_and_bounds_its_guesses_too() {
+    let site = Site::throttled("per_user = \"5 in 5m\", per_client = \"20 in 5m\"").await;
+    let mut owner = site.signed_in("alice").await;
+    owner.jar.retain(|(name, _)| name != "cloakroom");
+    let mut neighbour = site.browser();
+    let mut slowed = 0;
+    for number in 0..25 {
+        slowed += u32::from(sign_in(&mut neighbour, "/login", &format!("nobody{number}"), "wrong").await.status == 429);
+    }
+    assert!(slowed > 0);
+    assert_eq!(sign_in(&mut neighbour, "/login", "bob", PASSWORD).await.status, 429);
+
+    assert_eq!(sign_in(&mut owner, "/login", "alice", PASSWORD).await.status, 303);
+    owner.jar.retain(|(name, _)| name != "cloakroom");
+    // However the name is typed: the throttle takes them for one.
+    for name in ["alice", "Alice", "ALICE", "alice", "alice"] {
+        assert_eq!(sign_in(&mut owner, "/login", name, "guess").await.status, 401, "{name}");
+    }
+    // Now a stranger, and so a neighbour.
+    assert_eq!(sign_in(&mut owner, "/login", "alice", PASSWORD).await.status, 429);
+}
+
+#[tokio::test]
 async fn the_apps_own_cookies_end_at_logout_and_when_somebody_else_signs_in() {
     let shop = "[[routes]]\nmatch = { path = \"/shop/*\" }\nend_app_cookies = [\"JSESSIONID\"]\nupstream = \"http://127.0.0.1:1\"\n";
     let bench = Bench::with(shop).await;

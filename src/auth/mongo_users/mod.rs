@@ -79,6 +79,10 @@ impl MongoUsers {
 
     /// Looks a name up. The name is only ever compared as text: no value of it is an operator.
     pub async fn find(&self, user: &str) -> Result<Option<Entry>, MongoUsersError> {
+        if self.kinds().is_empty() {
+            // Before the first answer: it must not tell who is known by what it costs.
+            self.sample().await;
+        }
         let name = if self.settings.lowercase { user.to_lowercase() } else { user.to_owned() };
         let filter = doc! { &self.settings.name_field: { "$eq": &name } };
         let projection = self.reader.projection();

@@ -187,7 +187,7 @@ impl MongoUsers {
     }
 
     /// Looks at some hashes, to know what it costs to check a user; names that nobody has will cost the same.
-    async fn sample(&self) {
+    pub(super) async fn sample(&self) {
         let pipeline = vec![doc! { "$sample": { "size": SAMPLE } }, doc! { "$project": self.reader.projection() }];
         match self.documents(pipeline).await {
             Ok(found) => {

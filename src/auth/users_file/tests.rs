@@ -200,7 +200,7 @@ fn users_who_are_removed_disabled_or_changed_are_told() {
 }
 
 #[test]
-fn a_broken_or_vanished_file_keeps_the_last_good_users() {
+fn a_file_that_is_broken_or_missing_for_a_moment_keeps_the_last_good_users() {
     let folder = Folder::new();
     let (file, mut watch) = watched(&folder);
 
@@ -213,6 +213,21 @@ fn a_broken_or_vanished_file_keeps_the_last_good_users() {
     assert_eq!(file.users().keys().collect::<Vec<_>>(), ["a", "b"]);
     folder.write("");
     assert_eq!((watch.look(&file), watch.look(&file)), (vec![], vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn a_file_that_is_missing_in_five_looks_in_a_row_is_no_users() {
+    let folder = Folder::new();
+    let (file, mut watch) = watched(&folder);
+    let both = ["a", "b"].map(str::to_owned).to_vec();
+
+    std::fs::remove_file(folder.path()).unwrap();
+    let looks: Vec<_> = (0..6).map(|_| watch.look(&file)).collect();
+
+    assert_eq!(looks, [vec![], vec![], vec![], vec![], both, vec![]]);
+    assert!(file.users().is_empty());
+    folder.write(&format!("[users.a]\nhash = \"{}\"\n", hash("x").as_text()));
+    assert_eq!((watch.look(&file), watch.look(&file), file.users().len()), (vec![], vec![], 1));
 }
 
 #[test]

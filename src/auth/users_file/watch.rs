@@ -2,7 +2,7 @@
 //!
 //! A look at the file's metadata each second, rather than the system's notifications: those say nothing on network mounts, lose the file
 //! when an editor puts another in its place, and see a half-written one. A changed file is read when it has stood still from one look to
-//! the next.
+//! the next. One that is missing in several looks in a row is no users, as it is at the start.
 
 use super::{UsersFile, read};
 use std::path::Path;
@@ -11,6 +11,9 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc::UnboundedSender;
 
 const EVERY: Duration = Duration::from_secs(1);
+
+/// Looks in a row that do not find the file before its users are gone: some editors and copying programs remove a file first.
+const GONE: u32 = 5;
 
 /// What tells one state of a file from another; `None`: it is not there, or not readable.
 type Stamp = Option<(Option<SystemTime>, u64, u64)>;
@@ -21,6 +24,8 @@ pub(super) struct Watch {
     /// What is in use, or was refused; outer `None`: not known yet.
     settled: Option<Stamp>,
     seen: Option<Stamp>,
+    /// Looks in a row that did not find the file.
+    missed: u32,
 }
 
 impl UsersFile {
@@ -56,6 +61,7 @@ impl Watch {
     /// One look. Returns the users whose sessions must end.
     pub(super) fn look(&mut self, file: &UsersFile) -> Vec<String> {
         let now = stamp(&file.path);
+        self.missed = if now.is_none() { self.missed.saturating_add(1) } else { 0 };
         if self.settled == Some(now) {
             self.seen = None;
             return Vec::new();
@@ -68,21 +74,22 @@ impl Watch {
         if stamp(&file.path) != now {
             return Vec::new();
         }
+        let is_gone = contents.as_ref().is_ok_and(|contents| contents.is_missing) && !file.users().is_empty();
+        if is_gone && self.missed < GONE {
+            return Vec::new();
+        }
         let is_first = self.settled.replace(now).is_none();
         match contents {
-            Ok(contents) if contents.is_missing => {
-                if !is_first {
-                    tracing::error!(file = %file.path.display(), "the users file is gone; the users that it had may still sign in");
-                }
-                Vec::new()
-            }
             Ok(contents) => {
                 for doubt in contents.doubts.iter().filter(|_| !is_first) {
                     tracing::warn!("{doubt}; this user cannot sign in");
                 }
                 let count = contents.users.len();
                 let ousted = file.replace(contents.users);
-                if !is_first {
+                if is_gone {
+                    let (file, sessions_end_of) = (file.path.display(), ousted.len());
+                    tracing::error!(%file, sessions_end_of, "the users file is gone: nobody in it may sign in, and their sessions end");
+                } else if !is_first {
                     tracing::info!(file = %file.path.display(), users = count, sessions_end_of = ousted.len(), "the users file has changed");
                 }
                 ousted
