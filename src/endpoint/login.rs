@@ -15,6 +15,7 @@ use crate::pages::{LoginPage, Notice};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::session::data::Data;
+use crate::session::record::Epoch;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Patch, Visitor, cookie};
 use crate::telemetry::chain;
 use http::header::ORIGIN;
@@ -71,7 +72,7 @@ pub async fn submit(question: &Question<'_>, desk: &Desk) -> Reply {
         return visit.stopped(stop);
     }
     match visit.check(form.get("password").unwrap_or_default()).await {
-        Ok(account) => visit.sign_in(account).await,
+        Ok((account, epoch)) => visit.sign_in(account, epoch).await,
         Err(stop) => visit.stopped(stop),
     }
 }
@@ -115,8 +116,9 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Whether name and password belong together.
-    async fn check(&self, password: &str) -> Result<Account, Stop> {
+    /// Whether name and password belong together; with the user's epoch from before that was looked at, if the name was spelled as theirs:
+    /// who is locked out while the password is hashed does not get in.
+    async fn check(&self, password: &str) -> Result<(Account, Option<Epoch>), Stop> {
         if self.name.is_empty() || password.is_empty() {
             return Err(Stop::Again(Obstacle::Incomplete));
         }
@@ -127,8 +129,15 @@ impl<'a> Visit<'a> {
         let device = Device::of(self.question).filter(|device| device.knows(self.question, &self.name));
         let known_device = device.as_ref().map(Device::id);
         let client = self.question.inbound.client.address;
+        let epoch = self.question.sessions.epoch_of(&self.name).await.map_err(|error| {
+            tracing::warn!(error = chain(error.as_ref()), "the session store cannot be asked for a login");
+            Stop::Refused(Rejection::StoreUnavailable)
+        })?;
         let obstacle = match self.desk.gatekeeper.check(Attempt { user: &self.name, password: &password, client, known_device }).await {
-            Answer::Welcome(account) => return Ok(account),
+            Answer::Welcome(account) => {
+                let epoch = (account.user == self.name).then_some(epoch);
+                return Ok((account, epoch));
+            }
             Answer::Refused => Obstacle::Refused,
             Answer::Slow(wait) => Obstacle::TooManyTries(wait),
             Answer::Busy(wait) => Obstacle::Busy(wait),
@@ -138,12 +147,13 @@ impl<'a> Visit<'a> {
     }
 
     /// A new session in the place of the one that there was, if any.
-    async fn sign_in(&self, account: Account) -> Reply {
+    async fn sign_in(&self, account: Account, epoch: Option<Epoch>) -> Reply {
         let Question { inbound, sessions, visitor, client, .. } = self.question;
         let changes = Changes {
             login: Some(account.user.clone()),
             patches: self.patches(&account),
             remember: self.desk.offers_remember.then_some(self.remember),
+            epoch,
             ..Changes::default()
         };
         let at = Circumstances {

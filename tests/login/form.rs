@@ -2,6 +2,8 @@
 
 use crate::bench::{Bench, Guest, HOST, MINUTE};
 use crate::site::{PASSWORD, Site, hidden, sign_in};
+use cloakroom::clock::Clock as _;
+use cloakroom::session::store::{Operation, SessionStore as _};
 use std::time::Duration;
 
 fn token(text: &str) -> String {
@@ -211,6 +213,24 @@ async fn the_visitor_is_told_why_the_session_ended() {
     let form = bench.get(&mut guest, "/login").await;
     assert_eq!(form.notice().unwrap().0, "您离开已超过 30 分钟，会话已结束。");
     assert!(form.text.contains("<html lang=\"zh-Hans\">"));
+}
+
+#[tokio::test]
+async fn whose_sessions_are_all_ended_while_the_password_is_hashed_does_not_get_in() {
+    let bench = Bench::new().await;
+    let mut guest = Guest::default();
+    let now = bench.clock.now();
+    let ends = async {
+        while !bench.store.calls().contains(&Operation::Epoch) {
+            tokio::task::yield_now().await;
+        }
+        bench.store.raise_epoch("alice", now, now.plus(MINUTE)).await.unwrap();
+    };
+
+    let (answer, ()) = tokio::join!(bench.sign_in(&mut guest, "/login", "alice"), ends);
+
+    assert_ne!(answer.status, 303);
+    assert_eq!(bench.sign_in(&mut guest, "/login", "alice").await.status, 303);
 }
 
 #[tokio::test]
