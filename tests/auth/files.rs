@@ -142,7 +142,7 @@ async fn a_full_pool_is_busy_for_everyone_and_counts_nothing() {
 }
 
 #[tokio::test]
-async fn of_fifty_guesses_at_once_no_more_than_four_are_hashed() {
+async fn of_fifty_guesses_at_once_no_more_than_the_limit_are_hashed() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("[users.alice]\nhash = \"{}\"\n", hash("correct horse"));
     let throttle = Throttle { per_user: rate(5), per_client: None };
@@ -151,7 +151,9 @@ async fn of_fifty_guesses_at_once_no_more_than_four_are_hashed() {
     let answers = futures_util::future::join_all((0..50).map(|_| gate.check("alice", "wrong"))).await;
 
     let hashed = answers.iter().filter(|answer| **answer == Answer::Refused).count();
-    assert_eq!((hashed, answers.iter().filter(|answer| matches!(answer, Answer::Slow(_))).count()), (4, 46));
+    let slowed = answers.iter().filter(|answer| matches!(answer, Answer::Slow(_))).count();
+    // Four are let in at once; a fifth, which the limit allows, only if one of them was answered meanwhile.
+    assert!((4..=5).contains(&hashed) && hashed + slowed == 50, "{hashed} hashed, {slowed} slowed");
 }
 
 fn assert_sync<T: Send + Sync>() {}
