@@ -2,6 +2,8 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod allocator;
+
 use clap::Parser as _;
 use cloakroom::cli::{Cli, Command, FAILED, FINE, check, demo, explain, healthcheck, run, secret, session, user};
 use cloakroom::random::OsEntropy;
@@ -9,7 +11,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

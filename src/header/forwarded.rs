@@ -24,7 +24,9 @@ pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) 
     let host = append(&mut element, [close, if quote.is_empty() { b";host=" } else { b";host=\"" }], host.as_bytes());
     append(&mut element, [quote, b";proto="], proto.as_bytes());
     let element = Bytes::from(element);
-    let trusted_host = if inbound.client.peer_trusted { incoming.get(&HOST).cloned() } else { None };
+    // Who is not trusted has had nothing to say.
+    let incoming = inbound.client.peer_trusted.then_some(incoming);
+    let trusted_host = incoming.and_then(|incoming| incoming.get(&HOST).cloned());
     [
         Some(("X-Forwarded-For", appended(incoming, &FOR, element.slice(address)))),
         Some(("X-Forwarded-Proto", HeaderValue::from_static(proto))),
@@ -45,8 +47,8 @@ fn append(out: &mut Vec<u8>, before: [&[u8]; 2], text: &[u8]) -> Range<usize> {
 }
 
 /// Behind what a trusted proxy said already.
-fn appended(incoming: &HeaderMap, name: &HeaderName, last: Bytes) -> HeaderValue {
-    let mut lines = incoming.get_all(name).iter().peekable();
+fn appended(incoming: Option<&HeaderMap>, name: &HeaderName, last: Bytes) -> HeaderValue {
+    let Some(mut lines) = incoming.map(|incoming| incoming.get_all(name).iter().peekable()) else { return value(last) };
     if lines.peek().is_none() {
         return value(last);
     }

@@ -272,17 +272,18 @@ async fn unpanicked<T>(step: impl Future<Output = T>) -> Option<T> {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    /// Boxed, because it is handed from future to future.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::begin(self.shared.under_way.clone())
+    fn new_ctx(&self) -> Box<Exchange> {
+        Box::new(Exchange::begin(self.shared.under_way.clone()))
     }
 
     /// None: bodies pass as they are.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     /// Understood or refused, then stripped: nothing of ours that a client sent is seen by anything that follows.
-    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Result<()> {
         guard::busy();
         downstream::set_timeouts(session);
         match downstream::understand(session, self.edge(), self.shared.limits) {
@@ -296,7 +297,7 @@ impl ProxyHttp for Proxy {
     }
 
     /// Decided: an answer of ours, a refusal, a WebSocket, or on to the app.
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Result<bool> {
         let Some(inbound) = exchange.inbound.clone() else { return exchange.refuse(Rejection::Defect) };
         exchange.since = self.shared.tunnels.closings();
         let verdict = unpanicked(self.edge().receive(inbound, &session.req_header().headers)).await;
@@ -322,32 +323,32 @@ impl ProxyHttp for Proxy {
         Ok(false)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
         self.peer(exchange).await.map(Box::new)
     }
 
     /// Nothing was sent yet, so another server may be tried, whatever the method.
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, exchange: &mut Box<Exchange>, mut error: Box<Error>) -> Box<Error> {
         error.set_retry(exchange.has_servers_left());
         error
     }
 
     /// Dressed. Runs again on a fresh clone of the head if the request is tried again.
-    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, exchange: &mut Exchange) -> Result<()> {
+    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, exchange: &mut Box<Exchange>) -> Result<()> {
         match &exchange.visit {
             Some(visit) => self.dress(visit, request, exchange.upstream.as_deref()),
             None => exchange.refuse(Rejection::Defect),
         }
     }
 
-    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, _: bool, exchange: &mut Exchange) -> Result<()> {
+    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, _: bool, exchange: &mut Box<Exchange>) -> Result<()> {
         exchange.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let most = exchange.visit.as_ref().and_then(|visit| visit.route.max_body);
         if most.is_some_and(|most| exchange.body_bytes > most) { exchange.refuse(Rejection::BodyTooLarge) } else { Ok(()) }
     }
 
     /// Undressed, committed, and only then on its way: what the visitor is told is stored.
-    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
+    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, exchange: &mut Box<Exchange>) -> Result<()> {
         if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
             // Whoever asks for another protocol goes through a tunnel; nobody asked here.
             return exchange.refuse(Rejection::UpstreamMalformed);
@@ -360,7 +361,7 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn response_trailer_filter(&self, _: &mut Session, trailers: &mut HeaderMap, _: &mut Exchange) -> Result<Option<Bytes>> {
+    async fn response_trailer_filter(&self, _: &mut Session, trailers: &mut HeaderMap, _: &mut Box<Exchange>) -> Result<Option<Bytes>> {
         for name in strip::reserved(trailers, &self.edge().reserved) {
             trailers.remove(name);
         }
@@ -368,7 +369,7 @@ impl ProxyHttp for Proxy {
     }
 
     /// Every page of an error is written here, by one function from one table.
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Box<Exchange>) -> FailToProxy {
         let rejection = exchange.refusal.clone().or_else(|| downstream::rejection_of(error));
         if exchange.refusal.is_none() && rejection.as_ref().is_some_and(|rejection| rejection.status() >= 500) {
             exchange.facts.cause = Some(error.to_string());
@@ -390,19 +391,19 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
         guard::idle();
         if self.shared.access_log || exchange.facts.cause.is_some() {
             exchange.remember(session, error);
         }
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
         // The access line says it, without the query.
         true
     }
 
-    fn request_summary(&self, _: &Session, exchange: &Exchange) -> String {
+    fn request_summary(&self, _: &Session, exchange: &Box<Exchange>) -> String {
         exchange.inbound.as_ref().map_or_else(String::new, |inbound| format!("{} {}", inbound.method, inbound.target.path()))
     }
 }

@@ -69,15 +69,25 @@ impl Priority {
 pub fn values<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in lines {
-        for pair in line.split(|b| *b == b';') {
-            let mut halves = pair.splitn(2, |b| *b == b'=');
-            let (Some(key), Some(value)) = (halves.next(), halves.next()) else { continue };
+        let mut rest = Some(line);
+        while let Some(pairs) = rest {
+            let (pair, others) = parted(pairs, b';');
+            rest = others;
+            let (key, Some(value)) = parted(pair, b'=') else { continue };
             if trimmed(key) == name.as_bytes() {
                 found.push(decoded(unquoted(trimmed(value))));
             }
         }
     }
     found
+}
+
+/// What is before the first separator, and what is behind it if there is one.
+fn parted(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(separator, bytes).and_then(|at| bytes.split_at_checked(at)) {
+        Some((before, behind)) => (before, behind.get(1..)),
+        None => (bytes, None),
+    }
 }
 
 fn trimmed(bytes: &[u8]) -> &[u8] {
@@ -95,34 +105,31 @@ fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 fn decoded(value: &[u8]) -> String {
-    let latin1 = || value.iter().map(|b| char::from(*b)).collect();
-    if value.contains(&b'%') { percent_decoded(value).unwrap_or_else(latin1) } else { latin1() }
+    percent_decoded(value).unwrap_or_else(|| value.iter().map(|b| char::from(*b)).collect())
 }
 
 /// JavaScript's `decodeURIComponent` over Latin-1 text; `None` if an escape is malformed, or a run of them no UTF-8.
 fn percent_decoded(value: &[u8]) -> Option<String> {
     let mut text = Vec::with_capacity(value.len());
     let mut rest = value;
-    loop {
-        rest = match rest {
-            [b'%', high, low, after @ ..] => {
-                text.push(hex_digit(*high)? << 4 | hex_digit(*low)?);
-                after
-            }
-            [b'%', ..] => return None,
-            [plain, after @ ..] if plain.is_ascii() => {
-                text.push(*plain);
-                after
-            }
-            [latin1, after @ ..] => {
-                text.extend_from_slice(char::from(*latin1).encode_utf8(&mut [0; 2]).as_bytes());
-                after
-            }
-            [] => break,
-        };
+    while let (plain, Some(escaped)) = parted(rest, b'%') {
+        push_latin1(plain, &mut text);
+        let [high, low, after @ ..] = escaped else { return None };
+        text.push(hex_digit(*high)? << 4 | hex_digit(*low)?);
+        rest = after;
     }
+    push_latin1(rest, &mut text);
     // Whole characters stand around each run, so all of it is UTF-8 exactly if each run is.
     String::from_utf8(text).ok()
+}
+
+fn push_latin1(bytes: &[u8], text: &mut Vec<u8>) {
+    if bytes.is_ascii() {
+        return text.extend_from_slice(bytes);
+    }
+    for byte in bytes {
+        text.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 2]).as_bytes());
+    }
 }
 
 fn hex_digit(digit: u8) -> Option<u8> {
