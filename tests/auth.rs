@@ -73,7 +73,7 @@ fn users_toml(folder: &Path, text: &str) -> PathBuf {
 
 fn user(answer: &Answer) -> &str {
     match answer {
-        Answer::Welcome(account) => &account.user,
+        Answer::Welcome(account, _) => &account.user,
         other => panic!("{other:?}"),
     }
 }

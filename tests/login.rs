@@ -17,6 +17,8 @@ mod logout;
 mod lost_cookie;
 #[path = "login/site.rs"]
 mod site;
+#[path = "login/standstill.rs"]
+mod standstill;
 #[allow(dead_code)] // the faults that are not struck here
 #[path = "sessions/tap.rs"]
 mod tap;
