@@ -7,6 +7,8 @@ mod bench;
 mod demo;
 #[path = "login/devices.rs"]
 mod devices;
+#[path = "login/flood.rs"]
+mod flood;
 #[path = "login/form.rs"]
 mod form;
 #[path = "login/journey.rs"]
