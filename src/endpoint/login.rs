@@ -134,7 +134,8 @@ impl<'a> Visit<'a> {
         if self.name.len() > LONGEST_NAME || self.name.chars().any(char::is_control) {
             return Err(Stop::Again(Obstacle::OddName));
         }
-        let device = Device::of(self.question).filter(|device| device.knows(self.question, &self.name));
+        let device =
+            Device::of(self.question).filter(|device| device.knows(self.question.sessions.keyring(), &self.desk.gatekeeper, &self.name));
         let known_device = device.as_ref().map(Device::id);
         let client = self.question.inbound.client.address;
         let epoch = self.question.sessions.epoch_of(&self.name).await.map_err(|error| {
@@ -180,7 +181,7 @@ impl<'a> Visit<'a> {
             }
         };
         match (outcome.cookie, outcome.event) {
-            (CookieOrder::Set(line), event) => self.welcome(&account, &line, event),
+            (CookieOrder::Set(line), event) => self.welcome(&account, credential, &line, event),
             (CookieOrder::Keep, Event::Dropped(Dropped::NoCookie)) => self.stopped(Stop::Again(Obstacle::Insecure)),
             (CookieOrder::Keep, event) => {
                 tracing::warn!(event = event.as_str(), "a login made no session");
@@ -189,7 +190,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn welcome(&self, account: &Account, session_cookie: &str, event: Event) -> Reply {
+    fn welcome(&self, account: &Account, credential: Credential, session_cookie: &str, event: Event) -> Reply {
         let question = self.question;
         let pre = self.pre.as_ref().map(|pre| pre.marked_line(question, &self.return_to));
         let device = Device::of(question).unwrap_or_else(|| Device::fresh(self.desk));
@@ -199,7 +200,7 @@ impl<'a> Visit<'a> {
         let reply = Reply::see_other(self.return_to.as_str())
             .with_cookies(if is_another { question.ended_cookies } else { &[] })
             .with_cookie(session_cookie)
-            .with_cookie(&device.line_with(question, &account.user))
+            .with_cookie(&device.line_with(question, &account.user, credential))
             .with_event(event, before.map(|session| session.handle().as_str().to_owned()));
         match pre {
             Some(pre) => reply.with_cookie(&pre),
