@@ -196,8 +196,8 @@ impl Edge {
         if session.credential().is_none_or(|(user, credential)| desk.gatekeeper.vouches_for(user, credential)) {
             return visitor;
         }
-        let handle = session.handle().as_str();
-        tracing::info!(handle, "a session ends, because its user was removed, disabled or changed since it began");
+        let (user, handle) = (session.user(), session.handle().as_str());
+        tracing::info!(user, handle, "a session ends, because its user was removed, disabled or changed since it began");
         self.sessions.revoke(session).await;
         Visitor::Lapsed(Lapse::Revoked)
     }

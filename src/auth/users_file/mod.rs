@@ -177,9 +177,10 @@ impl UsersFile {
 
     /// Replaces the users; those whose sessions must end are returned.
     fn replace(&self, users: Users) -> Vec<String> {
-        let mut held = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *held, Loaded::new(users, false));
-        before.ousted_by(&held)
+        // Made outside of the lock, which every request takes.
+        let after = Loaded::new(users, false);
+        let before = std::mem::replace(&mut *self.loaded.write().unwrap_or_else(PoisonError::into_inner), after.clone());
+        before.ousted_by(&after)
     }
 }
 
