@@ -141,9 +141,11 @@ mod mongo {
         // Another device of the same user: its login replaces the weak hash, which is no new password.
         let before = users.find_one(by("rehashed")).await.unwrap().unwrap();
         let beside = signed_in(&proxy, "rehashed").await;
+        // What ends the sessions of the old password spares one of the new.
+        let with_new_password = signed_in(&proxy, "changed").await;
         let after = users.find_one(by("rehashed")).await.unwrap().unwrap();
         assert_ne!(before.get_str("password").unwrap(), after.get_str("password").unwrap());
-        for browser in [&stays, &rehashed, &beside] {
+        for browser in [&stays, &rehashed, &beside, &with_new_password] {
             assert!(is_in(&proxy, browser).await);
         }
 
@@ -151,7 +153,7 @@ mod mongo {
         for browser in [&disabled, &changed, &removed] {
             out(&proxy, browser).await;
         }
-        for browser in [&stays, &rehashed, &beside] {
+        for browser in [&stays, &rehashed, &beside, &with_new_password] {
             assert!(is_in(&proxy, browser).await, "{}", proxy.log());
         }
 
