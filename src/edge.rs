@@ -13,6 +13,7 @@ use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
 use crate::session::id::SessionKey;
+use crate::session::lifecycle::Lapse;
 use crate::session::record::Client;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
 use crate::telemetry::chain;
@@ -177,7 +178,7 @@ impl Edge {
         if inbound.upgrade && !values.is_empty() && !access::may_open_websocket(&route, &inbound, headers) {
             return refuse(Rejection::CrossSite, Facts { route: Some(route), ..Facts::default() });
         }
-        let visitor = if values.is_empty() { Visitor::Stranger } else { Box::pin(self.sessions.resume(&values)).await };
+        let visitor = if values.is_empty() { Visitor::Stranger } else { Box::pin(self.visitor(&values)).await };
         match access::passage(&route, &visitor, self.sessions.now()) {
             Passage::Open => self.forward(inbound, route, visitor, true, headers),
             closed => {
@@ -187,11 +188,25 @@ impl Edge {
         }
     }
 
+    /// Whose session these cookies name. Whoever has signed in on our page must still be known there as they were then: others are out at
+    /// once, and so is the session.
+    async fn visitor(&self, cookies: &[String]) -> Visitor {
+        let visitor = self.sessions.resume(cookies).await;
+        let (Visitor::Known(session), Some(desk)) = (&visitor, &self.desk) else { return visitor };
+        if session.credential().is_none_or(|(user, credential)| desk.gatekeeper.vouches_for(user, credential)) {
+            return visitor;
+        }
+        let (user, handle) = (session.user(), session.handle().as_str());
+        tracing::info!(user, handle, "a session ends, because its user was removed, disabled or changed since it began");
+        self.sessions.revoke(session).await;
+        Visitor::Lapsed(Lapse::Revoked)
+    }
+
     /// Answers one of our own pages. `form` is the body of a POST.
     pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
         // Read whatever its path says: a logout must find the session.
         let cookies = if endpoint.is_personal() { self.named_cookies(headers) } else { Vec::new() };
-        let visitor = self.sessions.resume(&cookies).await;
+        let visitor = self.visitor(&cookies).await;
         if let Visitor::Unreachable { error, .. } = &visitor {
             tracing::warn!(error = chain(error.as_ref()), page = endpoint.name(), "a visitor's session cannot be read");
         }

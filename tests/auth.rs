@@ -6,6 +6,9 @@ mod enumeration;
 mod files;
 #[path = "auth/mongo.rs"]
 mod mongo;
+#[allow(dead_code)] // what only the login's own tests use
+#[path = "login/site.rs"]
+mod site;
 mod support;
 
 use cloakroom::auth::gatekeeper::{Gatekeeper, Settings};
@@ -73,7 +76,7 @@ fn users_toml(folder: &Path, text: &str) -> PathBuf {
 
 fn user(answer: &Answer) -> &str {
     match answer {
-        Answer::Welcome(account) => &account.user,
+        Answer::Welcome(account, _) => &account.user,
         other => panic!("{other:?}"),
     }
 }

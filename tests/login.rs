@@ -7,6 +7,8 @@ mod bench;
 mod demo;
 #[path = "login/devices.rs"]
 mod devices;
+#[path = "login/flood.rs"]
+mod flood;
 #[path = "login/form.rs"]
 mod form;
 #[path = "login/journey.rs"]
@@ -17,6 +19,8 @@ mod logout;
 mod lost_cookie;
 #[path = "login/site.rs"]
 mod site;
+#[path = "login/standstill.rs"]
+mod standstill;
 #[allow(dead_code)] // the faults that are not struck here
 #[path = "sessions/tap.rs"]
 mod tap;

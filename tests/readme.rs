@@ -1,9 +1,14 @@
 //! What the README tells people to type is what is tested: its commands, its configurations, its example apps.
 mod support;
 
+#[allow(dead_code)] // what only the login's own tests use
+#[path = "login/site.rs"]
+mod site;
+
+use site::sign_in;
 use std::fs;
 use std::path::{Path, PathBuf};
-use support::Cloakroom;
+use support::{App, Browser, Cloakroom};
 
 /// Variables that its configurations may name.
 const NAMED: [(&str, &str); 3] = [
@@ -52,6 +57,36 @@ async fn the_first_curl_commands_print_what_the_readme_says() {
     let output = tokio::process::Command::new("sh").args(["-c", &commands]).current_dir(proxy.folder()).output().await.expect("a shell");
 
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()), (Some(0), blocks[at + 1].1.clone()));
+}
+
+#[tokio::test]
+async fn the_two_minutes_to_a_login_are_as_the_readme_says() {
+    let readme = readme();
+    let blocks = blocks(readme.split("\n## Sign visitors in\n").nth(1).expect("the section"));
+    let [(_, toml), (_, commands)] = &blocks[..2] else { panic!("a configuration and commands") };
+    let app = App::start().await;
+    let upstream = "upstream = \"http://127.0.0.1:3000\"";
+    assert!(toml.contains(upstream), "{toml}");
+    let site = Cloakroom::with(&toml.replace(upstream, &format!("upstream = \"{}\"", app.url())));
+    let typed: Vec<Vec<&str>> = commands.lines().map(|line| line.split(' ').collect()).collect();
+    let [install, add, run] = typed.as_slice() else { panic!("three commands: {commands}") };
+    assert_eq!(
+        (install.as_slice(), add[0], run[0]),
+        (["cargo", "install", "--locked", "--path", "."].as_slice(), "cloakroom", "cloakroom")
+    );
+
+    let added = site.run_with(&add[1..], "correct horse battery staple\n").await;
+    assert_eq!(added.0, Some(0), "{added:?}");
+    let proxy = site.start_as(&run[1..]).await;
+    let mut browser = Browser::new(proxy.addr()).header("Accept", "text/html");
+    let turned = browser.get("/accounts?of=2025").await;
+    let login = turned.header("Location").expect("the login is shown first").to_owned();
+    assert!(browser.get(&login).await.text().contains("Ledger"), "with the title");
+    let back = sign_in(&mut browser, &login, "alice", "correct horse battery staple").await;
+    assert_eq!((back.status, back.header("Location")), (303, Some("/accounts?of=2025")));
+    let page = browser.get("/accounts?of=2025").await;
+
+    assert_eq!((page.received("X-Session-User"), page.received("Remote-User")), (vec!["alice".to_owned()], vec!["alice".to_owned()]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The one question of a login: may this visitor in?
 
+use super::credential::Word;
 use super::hash::{Kind, StoredHash, Strength};
 use super::pool::{Full, HashPool};
 use super::source::{Entry, Source, SourceError, SourceSettings};
@@ -8,6 +9,7 @@ use super::users_file::is_name;
 use super::{Answer, Attempt, Password};
 use crate::clock::Clock;
 use crate::random::Entropy;
+use crate::session::record::Credential;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -37,8 +39,8 @@ pub struct Gatekeeper {
 type Found<'a> = Option<(&'a Source, Entry)>;
 
 impl Gatekeeper {
-    /// Opens the sources and watches them. The users whom the receiver names were removed, disabled or changed: their sessions must end.
-    /// Call on a runtime.
+    /// Opens the sources and watches them. The users whom the receiver names were removed, disabled or changed: their sessions must end, but
+    /// for those that this gatekeeper vouches for. Call on a runtime.
     pub async fn open(
         settings: &Settings,
         pool: HashPool,
@@ -84,6 +86,13 @@ impl Gatekeeper {
         }
     }
 
+    /// Whether somebody who has signed in may go on: the source that decides about them still knows them by the same password. It is asked
+    /// with every request, so it asks nobody: of users in MongoDB it tells what the last look has found, and until the first that they may.
+    pub fn vouches_for(&self, user: &str, credential: Credential) -> bool {
+        let mut words = self.sources.iter().map(|source| source.word_on(user, credential));
+        words.find(|word| *word != Word::Unknown) == Some(Word::Holds)
+    }
+
     /// The session fields that a login fills: no app may write them by `write = "all"`.
     pub fn filled_fields(&self) -> BTreeSet<String> {
         self.sources.iter().flat_map(Source::fields).collect()
@@ -109,10 +118,13 @@ impl Gatekeeper {
         let (name, reason) = match &found {
             Some((source, entry)) if is_right && !entry.disabled && source.is_current(entry) => {
                 admitted.succeeded();
-                source.note(entry);
                 tracing::info!(user, alias, %client, "signed in");
-                self.strengthen(source, entry, password).await;
-                return Answer::Welcome(entry.account.clone());
+                let mut stored = entry.clone();
+                if let Some(hash) = self.strengthened(source, entry, password).await {
+                    stored.hash = hash;
+                }
+                let credential = source.admit(&stored);
+                return Answer::Welcome(stored.account, credential);
             }
             Some((_, entry)) if entry.disabled => (Some(user), "disabled"),
             Some(_) if is_right => (Some(user), "changed meanwhile"),
@@ -144,15 +156,14 @@ impl Gatekeeper {
     }
 
     /// Replaces a hash that is weaker than those made today, where the source wants that. The visitor is let in whatever comes of it.
-    async fn strengthen(&self, source: &Source, entry: &Entry, password: &Password) {
+    async fn strengthened(&self, source: &Source, entry: &Entry, password: &Password) -> Option<StoredHash> {
         if !source.wants_rehash() || !entry.hash.is_weaker_than(self.strength) {
-            return;
+            return None;
         }
         let (password, strength, entropy) = (password.clone(), self.strength, self.entropy.clone());
         let made = self.pool.run(move || StoredHash::make(&password, strength, entropy.as_ref())).await;
-        if let Ok(Ok(hash)) = made {
-            source.replace_hash(entry, &hash).await;
-        }
+        let hash = made.ok()?.ok()?;
+        source.replace_hash(entry, &hash).await.then_some(hash)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A new kind of source is one file here and one variant of [`source::Source`].
 
 pub mod choice;
+mod credential;
 pub mod gatekeeper;
 pub mod hash;
 pub mod mongo_users;
@@ -19,6 +20,7 @@ pub use pool::HashPool;
 pub use source::SourceSettings;
 pub use throttle::{Rate, Throttle};
 
+use crate::session::record::Credential;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -48,8 +50,8 @@ pub struct Attempt<'a> {
 /// What is said to an [`Attempt`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The password is right.
-    Welcome(Account),
+    /// The password is right; with what is to be remembered of it in the session, for [`Gatekeeper::vouches_for`].
+    Welcome(Account, Credential),
     /// Unknown, wrong or disabled: one answer for all, so that nobody learns which names exist (ASVS 6.3.8).
     Refused,
     /// Too many tries; nothing was hashed. 429, try again after this long.

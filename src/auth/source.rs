@@ -1,9 +1,11 @@
 //! Where users are kept: one variant per kind.
 
 use super::Account;
+use super::credential::Word;
 use super::hash::{Kind, StoredHash};
 use super::mongo_users::{MongoUsers, MongoUsersError, MongoUsersSettings};
 use super::users_file::{self, ReadError, UsersFile};
+use crate::session::record::Credential;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -89,12 +91,19 @@ impl Source {
         }
     }
 
-    /// The user has signed in.
-    pub(super) fn note(&self, entry: &Entry) {
+    /// The user has signed in, and is watched from now on. What their session is to remember.
+    pub(super) fn admit(&self, entry: &Entry) -> Credential {
         match self {
-            // All users of a file are watched.
-            Source::File(_) => {}
-            Source::Mongo(users) => users.note(entry),
+            Source::File(_) => UsersFile::credential(entry),
+            Source::Mongo(users) => users.admit(entry),
+        }
+    }
+
+    /// What is known of a credential at this moment, without asking anybody.
+    pub(super) fn word_on(&self, user: &str, credential: Credential) -> Word {
+        match self {
+            Source::File(file) => file.word_on(user, credential),
+            Source::Mongo(users) => users.word_on(user, credential),
         }
     }
 
@@ -106,10 +115,10 @@ impl Source {
         }
     }
 
-    /// Replaces the hash of an entry if it is still the one that was read.
-    pub(super) async fn replace_hash(&self, entry: &Entry, hash: &StoredHash) {
+    /// Replaces the hash of an entry if it is still the one that was read; whether it did.
+    pub(super) async fn replace_hash(&self, entry: &Entry, hash: &StoredHash) -> bool {
         match self {
-            Source::File(_) => {}
+            Source::File(_) => false,
             Source::Mongo(users) => users.replace_hash(entry, hash).await,
         }
     }

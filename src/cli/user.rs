@@ -1,28 +1,25 @@
 //! `cloakroom user`: who is in the users file. A running Cloakroom notices the change by itself.
 
-use super::run::open_store;
-use super::{FAILED, FINE, WRONG, assemble};
+use super::{FAILED, FINE, WRONG};
 use crate::auth::choice::Weak;
 use crate::auth::hash::{HashError, Kind, StoredHash, Strength};
 use crate::auth::users_file::edit::{Edit, EditError, edit};
 use crate::auth::users_file::{Users, is_name, is_toml, read};
 use crate::auth::{Password, SourceSettings};
-use crate::clock::SystemClock;
-use crate::config::{self, Config, StoreKind};
+use crate::config::{self, Config};
 use crate::random::OsEntropy;
-use crate::session::keyring::Keyring;
-use crate::session::{Event, Sessions};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const ADD_EXAMPLE: &str = "Example:\n  cloakroom user add alice --role admin\n  pwgen -s 20 1 | tee /dev/tty | cloakroom user add alice\n\nThe password is asked for twice; if standard input is no terminal, it is its first line.";
 const LIST_EXAMPLE: &str = "Example:\n  cloakroom user list";
-const REMOVE_EXAMPLE: &str = "Example:\n  cloakroom user remove alice\n\nEnds all sessions of the user.";
-const PASSWORD_EXAMPLE: &str = "Example:\n  cloakroom user password alice\n\nEnds all sessions of the user.";
+const REMOVE_EXAMPLE: &str =
+    "Example:\n  cloakroom user remove alice\n\nThe user's sessions end: within seconds where Cloakroom runs, else when it does.";
+const PASSWORD_EXAMPLE: &str =
+    "Example:\n  cloakroom user password alice\n\nThe user's sessions end: within seconds where Cloakroom runs, else when it does.";
 pub(super) const EXAMPLE: &str = "Example:\n  cloakroom user add alice";
 
 /// `cloakroom user`.
@@ -157,13 +154,11 @@ fn act(what: &What, config: &Config, desk: &mut Desk<'_>) -> Result<(), Failure>
             }
             let hash = new_hash(name, desk)?;
             edit(&file, &Edit::Password { user: name, hash: &hash })?;
-            writeln!(desk.err, "{name} has a new password")?;
-            Ok(end_sessions(config, name, desk)?)
+            Ok(writeln!(desk.err, "{name} has a new password; the sessions from before end")?)
         }
         What::Remove { name } => {
             edit(&file, &Edit::Remove { user: check(name)? })?;
-            writeln!(desk.err, "{name} is not in {} any more", file.display())?;
-            Ok(end_sessions(config, name, desk)?)
+            Ok(writeln!(desk.err, "{name} is not in {} any more; the sessions end", file.display())?)
         }
     }
 }
@@ -235,30 +230,6 @@ fn first_line(input: &mut dyn BufRead) -> Result<Zeroizing<String>, Failure> {
     Ok(line)
 }
 
-/// A Cloakroom that runs beside this file ends them when it sees the change. Otherwise it is done here, where the store can be reached.
-fn end_sessions(config: &Config, user: &str, desk: &mut Desk<'_>) -> std::io::Result<()> {
-    let nothing_there = match &config.store.kind {
-        StoreKind::Memory => true,
-        StoreKind::Embedded { path } => !path.exists(),
-        StoreKind::Mongo(_) => false,
-    };
-    if nothing_there {
-        return Ok(());
-    }
-    let ended = tokio::runtime::Runtime::new().map(|runtime| {
-        runtime.block_on(async {
-            let (store, secrets) = open_store(config).await.ok()?;
-            let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-            let sessions = Arc::new(Sessions::new(store, Keyring::new(&secrets)?, assemble::options(config), clock, entropy));
-            sessions.end_user(user).await.ok()
-        })
-    });
-    match ended.ok().flatten() {
-        Some(Event::EndedAll | Event::Ended) => writeln!(desk.err, "the sessions of `{user}` are ended"),
-        _ => writeln!(desk.err, "a running cloakroom ends the sessions within a few seconds"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,10 +277,10 @@ mod tests {
         let fields = r#"{"email":"a@example.com","groups":["staff","ops"],"role":"admin"}"#;
         assert_eq!(listed, (0, format!("alice\targon2\t{fields}\n"), String::new()));
         let changed = site.run("cloakroom user password alice", "battery staple\r\n");
-        assert_eq!(changed, (0, String::new(), "alice has a new password\n".to_owned()));
+        assert_eq!(changed, (0, String::new(), "alice has a new password; the sessions from before end\n".to_owned()));
         assert!(site.hash_of("alice").is_of(&password("battery staple")));
         let removed = site.run("cloakroom user remove alice", "");
-        assert_eq!(removed, (0, String::new(), "alice is not in users.toml any more\n".to_owned()));
+        assert_eq!(removed, (0, String::new(), "alice is not in users.toml any more; the sessions end\n".to_owned()));
         assert_eq!(site.run("cloakroom user list", ""), (0, String::new(), String::new()));
     }
 

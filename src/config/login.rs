@@ -187,7 +187,7 @@ fn users_file(notes: &Notes<'_>, name: &At<String>) -> Option<SourceSettings> {
                 notes.add(problem.help("`cloakroom user add NAME` adds somebody"));
             }
         }
-        Err(ReadError::Faulty(faults)) => {
+        Err(ReadError::Faulty(faults, _)) => {
             faults.iter().for_each(|fault| notes.add(Problem::error(fault.to_string()).at(span, "in this file")));
         }
         Err(error) => notes.add(Problem::error(error.to_string()).at(span, "not readable")),

@@ -14,6 +14,6 @@ pub struct Desk {
     pub offers_remember: bool,
     /// Whether a logout also empties the browser's cache of this site.
     pub clears_cache: bool,
-    pub gatekeeper: Gatekeeper,
+    pub gatekeeper: Arc<Gatekeeper>,
     pub entropy: Arc<dyn Entropy>,
 }

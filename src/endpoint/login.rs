@@ -15,7 +15,7 @@ use crate::pages::{LoginPage, Notice};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use crate::session::data::Data;
-use crate::session::record::Epoch;
+use crate::session::record::{Credential, Epoch};
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Patch, Visitor, cookie};
 use crate::telemetry::chain;
 use http::header::ORIGIN;
@@ -35,6 +35,14 @@ struct Visit<'a> {
     name: String,
     remember: bool,
     pre: Option<PreSession>,
+}
+
+/// A name and a password that belong together.
+struct Checked {
+    account: Account,
+    credential: Credential,
+    /// The user's epoch from before the password was looked at, if the name was spelled as theirs.
+    epoch: Option<Epoch>,
 }
 
 /// Why a POST ends without a login.
@@ -72,7 +80,7 @@ pub async fn submit(question: &Question<'_>, desk: &Desk) -> Reply {
         return visit.stopped(stop);
     }
     match visit.check(form.get("password").unwrap_or_default()).await {
-        Ok((account, epoch)) => visit.sign_in(account, epoch).await,
+        Ok(checked) => visit.sign_in(checked).await,
         Err(stop) => visit.stopped(stop),
     }
 }
@@ -116,9 +124,9 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Whether name and password belong together; with the user's epoch from before that was looked at, if the name was spelled as theirs:
-    /// who is locked out while the password is hashed does not get in.
-    async fn check(&self, password: &str) -> Result<(Account, Option<Epoch>), Stop> {
+    /// Whether name and password belong together. Who is locked out while the password is hashed does not get in: their epoch is another
+    /// by then.
+    async fn check(&self, password: &str) -> Result<Checked, Stop> {
         if self.name.is_empty() || password.is_empty() {
             return Err(Stop::Again(Obstacle::Incomplete));
         }
@@ -126,7 +134,8 @@ impl<'a> Visit<'a> {
         if self.name.len() > LONGEST_NAME || self.name.chars().any(char::is_control) {
             return Err(Stop::Again(Obstacle::OddName));
         }
-        let device = Device::of(self.question).filter(|device| device.knows(self.question, &self.name));
+        let device =
+            Device::of(self.question).filter(|device| device.knows(self.question.sessions.keyring(), &self.desk.gatekeeper, &self.name));
         let known_device = device.as_ref().map(Device::id);
         let client = self.question.inbound.client.address;
         let epoch = self.question.sessions.epoch_of(&self.name).await.map_err(|error| {
@@ -134,9 +143,9 @@ impl<'a> Visit<'a> {
             Stop::Refused(Rejection::StoreUnavailable)
         })?;
         let obstacle = match self.desk.gatekeeper.check(Attempt { user: &self.name, password: &password, client, known_device }).await {
-            Answer::Welcome(account) => {
+            Answer::Welcome(account, credential) => {
                 let epoch = (account.user == self.name).then_some(epoch);
-                return Ok((account, epoch));
+                return Ok(Checked { account, credential, epoch });
             }
             Answer::Refused => Obstacle::Refused,
             Answer::Slow(wait) => Obstacle::TooManyTries(wait),
@@ -147,13 +156,15 @@ impl<'a> Visit<'a> {
     }
 
     /// A new session in the place of the one that there was, if any.
-    async fn sign_in(&self, account: Account, epoch: Option<Epoch>) -> Reply {
+    async fn sign_in(&self, checked: Checked) -> Reply {
+        let Checked { account, credential, epoch } = checked;
         let Question { inbound, sessions, visitor, client, .. } = self.question;
         let changes = Changes {
             login: Some(account.user.clone()),
             patches: self.patches(&account),
             remember: self.desk.offers_remember.then_some(self.remember),
             epoch,
+            credential: Some(credential),
             ..Changes::default()
         };
         let at = Circumstances {
@@ -170,7 +181,7 @@ impl<'a> Visit<'a> {
             }
         };
         match (outcome.cookie, outcome.event) {
-            (CookieOrder::Set(line), event) => self.welcome(&account, &line, event),
+            (CookieOrder::Set(line), event) => self.welcome(&account, credential, &line, event),
             (CookieOrder::Keep, Event::Dropped(Dropped::NoCookie)) => self.stopped(Stop::Again(Obstacle::Insecure)),
             (CookieOrder::Keep, event) => {
                 tracing::warn!(event = event.as_str(), "a login made no session");
@@ -179,7 +190,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn welcome(&self, account: &Account, session_cookie: &str, event: Event) -> Reply {
+    fn welcome(&self, account: &Account, credential: Credential, session_cookie: &str, event: Event) -> Reply {
         let question = self.question;
         let pre = self.pre.as_ref().map(|pre| pre.marked_line(question, &self.return_to));
         let device = Device::of(question).unwrap_or_else(|| Device::fresh(self.desk));
@@ -189,7 +200,7 @@ impl<'a> Visit<'a> {
         let reply = Reply::see_other(self.return_to.as_str())
             .with_cookies(if is_another { question.ended_cookies } else { &[] })
             .with_cookie(session_cookie)
-            .with_cookie(&device.line_with(question, &account.user))
+            .with_cookie(&device.line_with(question, &account.user, credential))
             .with_event(event, before.map(|session| session.handle().as_str().to_owned()));
         match pre {
             Some(pre) => reply.with_cookie(&pre),

@@ -2,7 +2,7 @@
 
 use super::data::Data;
 use super::id::Handle;
-use super::record::{Client, Epoch};
+use super::record::{Client, Credential, Epoch};
 use std::time::Duration;
 
 /// The changes of one answer: one unit, applied whole or not at all.
@@ -18,6 +18,8 @@ pub struct Changes {
     /// With a login, the user's epoch from before the password was checked ([`super::Sessions::epoch_of`]): who is locked out while that
     /// takes its time does not get in. `None`: as of now.
     pub epoch: Option<Epoch>,
+    /// With a login, what the desk has checked; `None`: an app says so.
+    pub credential: Option<Credential>,
     /// A new id for the same session.
     pub renew: bool,
     /// Applied in order.

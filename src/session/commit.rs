@@ -352,6 +352,7 @@ impl Sessions {
             moved: None,
             ended: None,
             epoch: None,
+            credential: None,
         }
     }
 
@@ -359,6 +360,7 @@ impl Sessions {
     pub(super) fn sign_in(&self, record: &mut Record, changes: &Changes, now: Timestamp) {
         let (login, lifecycle) = (changes.login.as_deref(), &self.options.lifecycle);
         record.epoch = changes.epoch.filter(|_| login.is_some());
+        record.credential = changes.credential.filter(|_| login.is_some());
         match changes.remember.filter(|_| login.is_some() && record.max_age.is_none()) {
             Some(true) => record.max_age = lifecycle.max_age.or(lifecycle.idle_timeout),
             Some(false) => record.cookie.original_max_age = None,
@@ -387,7 +389,9 @@ impl Sessions {
         record.created_at = record.created_at.or(Some(now));
         record.updated_at = Some(now);
         record.expires_at = lifecycle.expires_at(&record, now);
-        record.user = self.user_of(&record);
+        let user = self.user_of(&record);
+        record.credential = record.credential.filter(|_| user == record.user);
+        record.user = user;
         record.revision += 1;
         record.last_write = Some(WriteToken(hex(&mark)));
         record.client = Some(at.client.clone());

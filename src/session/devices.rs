@@ -4,7 +4,7 @@ use super::changes::Event;
 use super::end::Grave;
 use super::id::{Handle, SessionKey};
 use super::lifecycle::Lapse;
-use super::record::{Client, Epoch, Record};
+use super::record::{Client, Credential, Epoch, Record};
 use super::sessions::{Session, Sessions};
 use super::store::cached::News;
 use super::store::{StoreError, Whose};
@@ -82,18 +82,17 @@ impl Sessions {
 
     /// Ends all other sessions of this session's user; this one stays, also if it was renewed meanwhile. [`Event::None`]: there are none.
     pub async fn end_others(self: &Arc<Self>, of: &Session) -> Result<Event, Arc<StoreError>> {
-        let mut event = Event::None;
-        for _ in 0..MOST_SCANS {
-            let mut found = self.sessions_of(of).await?;
-            found.retain(|(_, record)| record.handle.as_ref() != Some(of.handle()));
-            match self.end_listed(found).await {
-                // Looked again, because a renewal may have gone on behind the list.
-                Event::Ended => event = Event::Ended,
-                Event::None => break,
-                unconfirmed => return Ok(unconfirmed),
-            }
+        let Some(user) = of.user() else { return Ok(Event::None) };
+        self.end_those_of(user, |record| record.handle.as_ref() != Some(of.handle())).await
+    }
+
+    /// Ends the sessions of a user who was removed, disabled or changed, but for those of a login that `holds` all the same: it came after
+    /// the change. Where the store cannot tell them apart now, all of them end as soon as it lets us.
+    pub async fn end_outdated(self: &Arc<Self>, user: &str, holds: impl Fn(Credential) -> bool) -> Result<Event, Arc<StoreError>> {
+        match self.end_those_of(user, |record| !record.credential.is_some_and(&holds)).await {
+            Err(_) => self.end_user(user).await,
+            ended => ended,
         }
-        Ok(event)
     }
 
     /// Ends every session of a user, because an operator wants it, or the user may not sign in any more.
@@ -166,6 +165,21 @@ impl Sessions {
         for (key, record) in found {
             self.end_one(Grave::of(&key, record.handle.as_ref(), Lapse::Replaced), None, &mut Event::Ended).await;
         }
+    }
+
+    async fn end_those_of(self: &Arc<Self>, user: &str, ends: impl Fn(&Record) -> bool) -> Result<Event, Arc<StoreError>> {
+        let mut event = Event::None;
+        for _ in 0..MOST_SCANS {
+            let mut found = self.store.list(user, self.now()).await.map_err(Arc::new)?;
+            found.retain(|(_, record)| ends(record));
+            match self.end_listed(found).await {
+                // Looked again, because a renewal may have gone on behind the list.
+                Event::Ended => event = Event::Ended,
+                Event::None => break,
+                unconfirmed => return Ok(unconfirmed),
+            }
+        }
+        Ok(event)
     }
 
     async fn sessions_of(&self, session: &Session) -> Result<Listed, Arc<StoreError>> {

@@ -6,7 +6,7 @@ use super::ended::Unconfirmed;
 use super::id::{Handle, IdHash, SessionKey};
 use super::lifecycle::Lapse;
 use super::record::Record;
-use super::sessions::{Sessions, Visitor};
+use super::sessions::{Session, Sessions, Visitor};
 use super::store::cached::News;
 use super::store::{Applied, Found, Operation, Sighting, StoreError, Tombstone, Updated, Version, Whose};
 use crate::clock::Timestamp;
@@ -74,6 +74,16 @@ impl Sessions {
             self.end_one(Grave::of(key, None, Lapse::Ended), None, &mut outcome.event).await;
         }
         Ok(outcome)
+    }
+
+    /// Ends one session whose user may not go on with it. Runs to its end even if the caller goes away.
+    pub async fn revoke(self: &Arc<Self>, session: &Session) {
+        let grave = Grave::of(&session.key, Some(session.handle()), Lapse::Revoked);
+        let (sessions, seen) = (self.clone(), (session.record.clone(), session.version.clone()));
+        let task = tokio::spawn(async move { sessions.end_one(grave, Some(seen), &mut Event::Ended).await });
+        if let Err(defect) = task.await {
+            tracing::error!(%defect, "ending a session failed");
+        }
     }
 
     pub(super) async fn end_to_the_last(self: &Arc<Self>, visitor: &Visitor, end: End, secure: bool) -> Result<Outcome, Arc<StoreError>> {

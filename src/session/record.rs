@@ -1,7 +1,7 @@
 //! What the store keeps of one session.
 
 use super::cookie::Attributes;
-use super::id::{Handle, SessionKey};
+use super::id::{Handle, SessionKey, hex};
 use super::lifecycle::Lapse;
 use crate::clock::Timestamp;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct Record {
     pub ended: Option<Lapse>,
     /// The user's epoch when this session began, which its renewals keep; `None`: nobody's, or a Node app began it.
     pub epoch: Option<Epoch>,
+    /// What the login desk has checked, which renewals keep too; `None`: the user signed in elsewhere, or nobody did.
+    pub credential: Option<Credential>,
 }
 
 /// How often a user's sessions have all been ended, as a number that only grows. Whoever inserts a session of an older epoch than the
@@ -53,6 +55,24 @@ impl Epoch {
     /// The next one: by the clock, so that it is above those that have been forgotten, but above this one whatever the clock says.
     pub fn raised(self, now: Timestamp) -> Self {
         Epoch(u64::try_from(now.0).unwrap_or(0).max(self.0 + 1))
+    }
+}
+
+/// Stands for what the user could prove when this session began: a digest of their name and of the stored hash of their password, made by
+/// the desk that has checked it (`auth/credential.rs`). When the desk does not hold by it any more, the session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credential(pub [u8; 16]);
+
+impl Credential {
+    /// Reads what [`Credential::to_text`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_ours = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(text, 16).ok().filter(|_| is_ours).map(|number| Credential(number.to_be_bytes()))
+    }
+
+    /// 32 hex digits.
+    pub fn to_text(self) -> String {
+        hex(&self.0)
     }
 }
 
@@ -100,6 +120,7 @@ impl Record {
             client: None,
             login_at: None,
             epoch: None,
+            credential: None,
             moved: None,
             expires_at: Some(until),
             ended: Some(why),

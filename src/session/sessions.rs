@@ -6,7 +6,7 @@ use super::flight::Flights;
 use super::id::{Handle, IdHash, SessionId, SessionKey};
 use super::keyring::Keyring;
 use super::lifecycle::{Lapse, Lifecycle};
-use super::record::Record;
+use super::record::{Credential, Record};
 use super::standing::Ends;
 use super::store::{Found, SessionStore, StoreError, StoreHealth, Version};
 use crate::clock::{Clock, Timestamp};
@@ -115,6 +115,12 @@ impl Session {
     /// The public name.
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Whom the login desk has let in, and with what; `None` for all others, also if a Node app has signed somebody else in since.
+    pub fn credential(&self) -> Option<(&str, Credential)> {
+        let signed_in = self.record.user.as_deref().filter(|user| self.user() == Some(*user));
+        signed_in.zip(self.record.credential)
     }
 
     /// What the store files it under.

@@ -1,10 +1,11 @@
 //! The README's recipes for apps that take the user's name from a header, each before a stub that reads the headers as the real app does.
 
-use crate::support::{App, Browser, Cloakroom, Script};
+use crate::site::{PASSWORD, sign_in, users};
+use crate::support::{Browser, Cloakroom, Script};
 use serde_json::{Value, json};
 
-/// Fields as a users file gives them.
-const FIELDS: &str = r#"{"email":"alice@example.com","display_name":"Alice Müller","role":"Editor"}"#;
+/// What the users file says of alice beside her password.
+const FIELDS: &str = "email = \"alice@example.com\"\ndisplay_name = \"Alice Müller\"\nrole = \"Editor\"\n";
 
 /// Every spelling that some stack folds into the same name.
 fn spellings(name: &str) -> [String; 5] {
@@ -12,31 +13,24 @@ fn spellings(name: &str) -> [String; 5] {
     [name.to_owned(), name.to_ascii_lowercase(), upper.replace('-', "_"), upper.replace('-', "."), name.replacen('-', "_", 1)]
 }
 
-/// The recipe below this heading of the README, with the stub for the app and a route by which the test signs in.
-fn recipe(heading: &str, app: &Script, door: &App) -> String {
+/// The recipe below this heading of the README, with the stub for the app.
+fn recipe(heading: &str, app: &Script) -> String {
     let readme = include_str!("../../README.md");
     let section = readme.split(&format!("\n### {heading}\n")).nth(1).unwrap_or_else(|| panic!("the README has no recipe for {heading}"));
     let toml = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its proxy.toml");
     let upstream = toml.lines().find(|line| line.starts_with("upstream = ")).expect("an upstream");
-    let door = format!(
-        "[[routes]]\nmatch = {{ path = \"/door/*\" }}\nupstream = \"{}\"\nlogin = true\nwrite = [\"email\", \"display_name\", \"role\"]\n\n[[routes]]\n",
-        door.url()
-    );
-    let toml = toml.replace(upstream, &format!("upstream = \"{}\"", app.url())).replacen("[[routes]]\n", &door, 1);
-    format!("[store]\nkind = \"memory\"\n{toml}")
+    format!("[store]\nkind = \"memory\"\n{}", toml.replace(upstream, &format!("upstream = \"{}\"", app.url())))
 }
 
-async fn enter(browser: &mut Browser, user: &str) {
-    let fields: String = FIELDS.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let answer = browser.get(&format!("/door/login-as?user={user}&h=X-Session-Set:{}", fields.replace('%', "%25"))).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+/// Alice as the recipes want her, and bob.
+fn people() -> String {
+    users().replace("role = \"admin\"\n", FIELDS)
 }
 
 /// What the app knows of a signed-in alice, with and without forged headers; strangers never reach it.
-async fn knows(heading: &str, name: &str, expected: Value, trusted: &[&str]) -> (Script, App, Cloakroom, Browser) {
+async fn knows(heading: &str, name: &str, expected: Value, trusted: &[&str]) -> (Script, Cloakroom, Browser) {
     let app = Script::start(&["python3", "behind.py"], &[("APP", name)]).await;
-    let door = App::start().await;
-    let proxy = Cloakroom::start(&recipe(heading, &app, &door)).await;
+    let proxy = Cloakroom::with(&recipe(heading, &app)).file("users.toml", people()).start().await;
     let mut browser = Browser::new(proxy.addr()).header("Accept", "text/html");
 
     for header in trusted {
@@ -45,7 +39,9 @@ async fn knows(heading: &str, name: &str, expected: Value, trusted: &[&str]) -> 
             assert_eq!((forged.status, forged.header("Location")), (303, Some("/login?return_to=/x%3Fy")), "{spelling}");
         }
     }
-    enter(&mut browser, "alice").await;
+    let turned = browser.get("/x").await;
+    let back = sign_in(&mut browser, turned.header("Location").expect("the login"), "alice", PASSWORD).await;
+    assert_eq!((back.status, back.header("Location")), (303, Some("/x")), "{}", back.text());
     assert_eq!(browser.get("/x").await.json(), expected);
     for header in trusted {
         for spelling in spellings(header) {
@@ -56,7 +52,7 @@ async fn knows(heading: &str, name: &str, expected: Value, trusted: &[&str]) -> 
             }
         }
     }
-    (app, door, proxy, browser)
+    (app, proxy, browser)
 }
 
 #[tokio::test]
@@ -76,10 +72,10 @@ async fn gitea_knows_who_is_signed_in_and_nobody_can_forge_it() {
 #[tokio::test]
 async fn paperless_knows_who_is_signed_in_and_forgets_it_with_the_session() {
     let expected = json!({ "login": "alice" });
-    let (_app, _door, _proxy, mut browser) = knows("Paperless-ngx", "paperless", expected, &["Remote-User"]).await;
+    let (_app, _proxy, mut browser) = knows("Paperless-ngx", "paperless", expected, &["Remote-User"]).await;
     assert_eq!(browser.cookie("sessionid"), Some("alice"), "it keeps a session of its own, whatever the header says later");
 
-    enter(&mut browser, "bob").await;
+    assert_eq!(sign_in(&mut browser, "/login?fresh=1", "bob", PASSWORD).await.status, 303);
 
     assert_eq!(browser.cookie("sessionid"), None, "which ends when another user signs in");
     assert_eq!(browser.get("/x").await.json(), json!({ "login": "bob" }));

@@ -1,6 +1,9 @@
 //! Whether a name exists cannot be told from the time of the answer (ASVS 6.3.8).
 
+use super::site::hidden;
+use super::support::{App, Browser, Cloakroom, Mongod};
 use super::*;
+use mongodb::bson::{Document, doc};
 use std::time::Instant;
 
 /// Enough work that it outweighs the rest, little enough for hundreds of tries.
@@ -25,34 +28,107 @@ fn the_rank_test_sees_a_difference_that_is_there() {
     assert!(separation(&around(1000), &around(1040)) > 8.0);
 }
 
+/// Somewhere to try a name with a wrong password.
+trait Door {
+    async fn refuses(&mut self, name: &str);
+}
+
+impl Door for &Gate {
+    async fn refuses(&mut self, name: &str) {
+        assert_eq!(self.check(name, "wrong").await, Answer::Refused);
+    }
+}
+
+/// The login page of the real binary. Its form may be sent often.
+struct Form {
+    browser: Browser,
+    hidden: Vec<(String, String)>,
+    _app: App,
+    _proxy: Cloakroom,
+}
+
+impl Form {
+    async fn at(login: &str, users: &str) -> Form {
+        let app = App::start().await;
+        let toml = format!(
+            "[store]\nkind = \"memory\"\n[login]\nthrottle = {{ per_user = \"off\", per_client = \"off\" }}\n{login}\n[[routes]]\nupstream = \"{}\"\n",
+            app.url()
+        );
+        let proxy = Cloakroom::with(&toml).file("users.toml", users).start().await;
+        let mut browser = Browser::new(proxy.addr()).header("Accept", "text/html");
+        let hidden = hidden(&browser.get("/login").await.text());
+        Form { browser, hidden, _app: app, _proxy: proxy }
+    }
+}
+
+impl Door for Form {
+    async fn refuses(&mut self, name: &str) {
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        let body = body.extend_pairs(&self.hidden).extend_pairs([("username", name), ("password", "wrong")]).finish();
+        assert_eq!(self.browser.post("/login", body).await.status, 401);
+    }
+}
+
 /// Interleaved tries with names of three kinds; the times of each.
-async fn times(gate: &Gate, names: [&str; 3]) -> [Vec<Duration>; 3] {
+async fn times(mut door: impl Door, names: [&str; 3]) -> [Vec<Duration>; 3] {
     let mut times = [const { Vec::new() }; 3];
     // Each kind comes after each other equally often.
     const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for number in 0..TRIES {
         for kind in ORDERS[number % 6] {
             let start = Instant::now();
-            assert_eq!(gate.check(names[kind], "wrong").await, Answer::Refused);
+            door.refuses(names[kind]).await;
             times[kind].push(start.elapsed());
         }
     }
     times
 }
 
-#[tokio::test]
-async fn known_unknown_and_disabled_names_take_the_same_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = format!("[users.alice]\nhash = \"{0}\"\n[users.bob]\nhash = \"{0}\"\ndisabled = true\n", hash_of("correct horse", VISIBLE));
-    let gate = Gate::over(vec![SourceSettings::File(users_toml(folder.path(), &text))], UNLIMITED).await;
-    times(&gate, ["alice", "eve", "bob"]).await;
-
-    let [known, unknown, disabled] = times(&gate, ["alice", "eve", "bob"]).await;
+/// Whether nobody can tell alice, who may sign in, eve, whom nobody knows, and bob, who is disabled, from each other.
+async fn assert_alike(door: impl Door) {
+    let [known, unknown, disabled] = times(door, ["alice", "eve", "bob"]).await;
 
     // Chance alone exceeds 5 once in a million runs; without the comparison with nobody's hash it is about 17.
     let seen = [separation(&known, &unknown), separation(&known, &disabled), separation(&unknown, &disabled)];
     println!("standard deviations: {seen:?}");
     assert!(seen.iter().all(|z| *z < 5.0), "{seen:?}");
+}
+
+fn alice_and_bob() -> String {
+    format!("[users.alice]\nhash = \"{0}\"\n[users.bob]\nhash = \"{0}\"\ndisabled = true\n", hash_of("correct horse", VISIBLE))
+}
+
+#[tokio::test]
+async fn over_http_known_unknown_and_disabled_names_of_a_users_file_take_the_same_time() {
+    let mut form = Form::at("", &alice_and_bob()).await;
+    form.refuses("alice").await;
+
+    assert_alike(form).await;
+}
+
+#[tokio::test]
+async fn over_http_known_unknown_and_disabled_names_in_mongodb_take_the_same_time() {
+    let mongod = Mongod::start().await;
+    let users = mongod.client().await.database("shop").collection::<Document>("users");
+    let hash = hash_of("correct horse", VISIBLE);
+    users
+        .insert_many([doc! { "username": "alice", "password": &hash }, doc! { "username": "bob", "password": &hash, "disabled": true }])
+        .await
+        .unwrap();
+    let login = format!("[login.mongodb]\nuri = \"{}\"\ndatabase = \"shop\"\n", mongod.uri());
+    let mut form = Form::at(&login, "").await;
+    form.refuses("alice").await;
+
+    assert_alike(form).await;
+}
+
+#[tokio::test]
+async fn known_unknown_and_disabled_names_take_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Gate::over(vec![SourceSettings::File(users_toml(folder.path(), &alice_and_bob()))], UNLIMITED).await;
+    times(&gate, ["alice", "eve", "bob"]).await;
+
+    assert_alike(&gate).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ async fn the_right_password_is_welcome_and_brings_the_fields() {
     let text = format!("[users.alice]\nhash = \"{}\"\nrole = \"admin\"\ngroups = [\"staff\"]\n", hash("correct horse"));
     let gate = Gate::over(vec![SourceSettings::File(users_toml(folder.path(), &text))], UNLIMITED).await;
 
-    let Answer::Welcome(account) = gate.check("alice", "correct horse").await else { panic!() };
+    let Answer::Welcome(account, _) = gate.check("alice", "correct horse").await else { panic!() };
 
     assert_eq!((account.user.as_str(), json!(account.fields)), ("alice", json!({ "role": "admin", "groups": ["staff"] })));
     assert_eq!(gate.gatekeeper.filled_fields().into_iter().collect::<Vec<_>>(), ["display_name", "email", "groups", "role"]);
@@ -52,6 +52,34 @@ async fn the_first_source_that_knows_a_name_decides() {
     assert_eq!(gate.check("alice", "theirs").await, Answer::Refused);
     assert_eq!(gate.check("bob", "theirs").await, Answer::Refused);
     assert_eq!(user(&gate.check("eve", "theirs").await), "eve");
+}
+
+#[tokio::test]
+async fn the_first_source_that_knows_a_name_decides_about_its_sessions_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |name: &str| format!("[users.{name}]\nhash = \"{}\"\n", hash("correct horse"));
+    let ours = users_toml(folder.path(), &table("alice"));
+    let theirs = folder.path().join(".htpasswd");
+    std::fs::write(&theirs, format!("bob:{0}\neve:{0}\n", bcrypt::hash("theirs", 4).unwrap())).unwrap();
+    let gate = Gate::over(vec![SourceSettings::File(ours.clone()), SourceSettings::File(theirs)], UNLIMITED).await;
+    let mut credentials = Vec::new();
+    for (name, password) in [("alice", "correct horse"), ("bob", "theirs"), ("eve", "theirs")] {
+        let Answer::Welcome(_, credential) = gate.check(name, password).await else { panic!("{name}") };
+        credentials.push((name, credential));
+    }
+    let holds = || credentials.iter().map(|(name, credential)| gate.gatekeeper.vouches_for(name, *credential)).collect::<Vec<_>>();
+    assert_eq!(holds(), [true; 3]);
+    assert!(!gate.gatekeeper.vouches_for("bob", credentials[2].1), "another's");
+    assert!(!gate.gatekeeper.vouches_for("nobody", credentials[0].1));
+
+    users_toml(folder.path(), &format!("{}{}", table("carol"), table("bob")));
+
+    let changed = async {
+        while holds() != [false, false, true] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, changed).await.unwrap_or_else(|_| panic!("{:?}", holds()));
 }
 
 #[tokio::test]

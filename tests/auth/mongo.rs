@@ -72,7 +72,7 @@ async fn users_of_a_node_app_sign_in_and_bring_their_fields() {
         assert_eq!(gate.check(name, "correct hors").await, Answer::Refused, "{name}");
     }
 
-    let Answer::Welcome(ada) = gate.check("Ada@Example.com", "correct horse").await else { panic!() };
+    let Answer::Welcome(ada, _) = gate.check("Ada@Example.com", "correct horse").await else { panic!() };
     let fields = json!({ "name": "Ada", "roles": ["admin", "staff"], "since": "1970-01-01T00:00:00.000Z", "credit": 12.5 });
     assert_eq!((ada.user.as_str(), json!(ada.fields)), ("ada@example.com", fields));
     assert_eq!(gate.gatekeeper.filled_fields().len(), 5);
@@ -123,6 +123,9 @@ async fn a_weaker_hash_is_replaced_at_sign_in_and_node_still_reads_it() {
     let untouched = shop.hash_of("ada@example.com").await;
     let before = shop.hash_of("2b@example.com").await;
 
+    // Proven by the old hash, for a session on another device.
+    let Answer::Welcome(_, with_old_hash) = shop.gate().await.check("2b@example.com", "correct horse").await else { panic!() };
+    assert!(other_proxy.vouches_for("2b@example.com", with_old_hash));
     for name in ["ada@example.com", "2b@example.com", "weak@example.com"] {
         assert_eq!(user(&gatekeeper.check(attempt(name)).await), name);
     }
@@ -135,7 +138,8 @@ async fn a_weaker_hash_is_replaced_at_sign_in_and_node_still_reads_it() {
         assert_eq!(user(&gatekeeper.check(attempt(name)).await), name);
     }
     // A stronger hash is no new password: nobody is signed out, here or by another proxy that saw the old hash.
-    let restore = doc! { "$set": { "passwordHash": before }, "$unset": { "rehashedFrom": 1 } };
+    assert!(other_proxy.vouches_for("2b@example.com", with_old_hash));
+    let restore = doc! { "$set": { "passwordHash": before }, "$unset": { "rehashed": 1 } };
     shop.users().await.update_one(doc! { "email": "2b@example.com" }, restore).await.unwrap();
     assert_eq!(ousted.recv().await.unwrap(), "2b@example.com");
     assert_eq!(user(&other_proxy.check(attempt("2a@example.com")).await), "2a@example.com");
@@ -167,6 +171,41 @@ async fn users_who_are_removed_disabled_or_get_a_new_password_are_told() {
     assert_eq!(told, ["2a@example.com", "2b@example.com", "ada@example.com"]);
     assert_eq!(gate.check("2b@example.com", "correct horse").await, Answer::Refused);
     assert_eq!(user(&gate.check("2b@example.com", "battery staple").await), "2b@example.com");
+}
+
+#[tokio::test]
+async fn a_login_with_the_new_password_through_another_proxy_stays() {
+    let shop = Shop::open().await;
+    let (mut here, there) = (shop.gate().await, shop.gate().await);
+    let name = "weak@example.com";
+    let Answer::Welcome(_, before) = here.check(name, "correct horse").await else { panic!() };
+
+    shop.users().await.update_one(doc! { "email": name }, doc! { "$set": { "passwordHash": hash("battery staple") } }).await.unwrap();
+    let Answer::Welcome(_, after) = there.check(name, "battery staple").await else { panic!() };
+
+    // Its first request may come before this proxy has looked.
+    assert!(here.gatekeeper.vouches_for(name, after));
+    assert_eq!(here.next_ousted().await, name);
+    assert_eq!([before, after].map(|credential| here.gatekeeper.vouches_for(name, credential)), [false, true]);
+}
+
+#[tokio::test]
+async fn a_session_of_before_the_start_is_judged_by_the_next_look() {
+    let shop = Shop::open().await;
+    let credentials = async |gate: &Gate, name: &str| match gate.check(name, "correct horse").await {
+        Answer::Welcome(_, credential) => credential,
+        other => panic!("{other:?}"),
+    };
+    let before = shop.gate().await;
+    let (ada, weak) = (credentials(&before, "ada@example.com").await, credentials(&before, "weak@example.com").await);
+    drop(before);
+    shop.users().await.delete_one(doc! { "email": "ada@example.com" }).await.unwrap();
+    let mut after = shop.gate().await;
+
+    assert!(after.gatekeeper.vouches_for("weak@example.com", weak) && after.gatekeeper.vouches_for("ada@example.com", ada));
+
+    assert_eq!(after.next_ousted().await, "ada@example.com");
+    assert!(after.gatekeeper.vouches_for("weak@example.com", weak) && !after.gatekeeper.vouches_for("ada@example.com", ada));
 }
 
 #[tokio::test]

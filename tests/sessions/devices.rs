@@ -3,7 +3,7 @@
 use super::bench::*;
 use cloakroom::session::id::{Handle, IdHash};
 use cloakroom::session::lifecycle::Lapse;
-use cloakroom::session::record::Client;
+use cloakroom::session::record::{Client, Credential};
 use cloakroom::session::{Changes, Circumstances, CookieOrder, Device, Dropped, Event, Visitor};
 
 async fn handle(bench: &Bench, cookie: &str) -> String {
@@ -228,6 +228,20 @@ async fn a_login_beyond_the_limit_ends_the_oldest_session_of_the_user() {
     assert_eq!((bench.lapse(&cookies[0]).await, bench.lapse(&cookies[1]).await), (Some(Lapse::Replaced), Some(Lapse::Replaced)));
     assert_eq!((is_in(&bench, &cookies[2]).await, is_in(&bench, &over_a_session).await), (true, true));
     assert!(is_in(&bench, &bobs).await);
+}
+
+#[tokio::test]
+async fn only_what_is_outdated_of_a_users_sessions_ends() {
+    let bench = Bench::new();
+    let (old, new) = (Credential([1; 16]), Credential([2; 16]));
+    let with = |credential| Changes { credential: Some(credential), ..login("alice") };
+    let cookies = [bench.begin(with(old)).await, bench.begin(with(new)).await, bench.begin(login("alice")).await];
+
+    bench.sessions.end_outdated("alice", |credential| credential == new).await.unwrap();
+
+    assert_eq!(bench.lapse(&cookies[0]).await, Some(Lapse::Revoked));
+    assert!(is_in(&bench, &cookies[1]).await);
+    assert_eq!(bench.lapse(&cookies[2]).await, Some(Lapse::Revoked), "nobody knows what this one is of");
 }
 
 #[tokio::test]

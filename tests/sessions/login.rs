@@ -1,7 +1,9 @@
 //! Signing in and out, by the app's word and by a field of the data.
 
 use super::bench::*;
-use cloakroom::session::id::SessionKey;
+use cloakroom::random::OsEntropy;
+use cloakroom::session::id::{IdHash, SessionId, SessionKey};
+use cloakroom::session::record::{Credential, Record};
 use cloakroom::session::sessions::{Keep, Options};
 use cloakroom::session::store::SessionStore as _;
 use cloakroom::session::{Changes, Dropped, Event, Visitor};
@@ -41,6 +43,40 @@ async fn a_stranger_can_sign_in() {
 
     let session = bench.see(&cookie).await;
     assert_eq!((session.user(), session.record().data.to_json().as_str()), (Some("alice"), r#"{"role":"admin"}"#));
+}
+
+#[tokio::test]
+async fn what_the_desk_has_checked_stays_with_the_session_and_with_nobody_elses() {
+    let bench = Bench::with(by_field("who"));
+    let credential = Some(Credential([7; 16]));
+    let at_the_desk = |user: &str| Changes { credential, ..login(user) };
+    let cookie = bench.begin(at_the_desk("alice")).await;
+    assert_eq!(bench.see(&cookie).await.credential(), Some(("alice", Credential([7; 16]))));
+
+    bench.send(&cookie, set(r#"{"cart":1}"#)).await;
+    let cookie = cookie_in(&bench.send(&cookie, renew()).await).unwrap();
+    assert_eq!(bench.see(&cookie).await.credential(), Some(("alice", Credential([7; 16]))));
+
+    let by_field = cookie_in(&bench.send(&cookie, set(r#"{"who":"bob"}"#)).await).unwrap();
+    assert_eq!((bench.see(&by_field).await.user(), bench.see(&by_field).await.credential()), (Some("bob"), None));
+    let at_the_desk = cookie_in(&bench.send(&by_field, at_the_desk("bob")).await).unwrap();
+    let by_app = cookie_in(&bench.send(&at_the_desk, login("bob")).await).unwrap();
+    assert_eq!((bench.see(&by_app).await.user(), bench.see(&by_app).await.credential()), (Some("bob"), None));
+}
+
+#[tokio::test]
+async fn who_is_signed_in_by_a_node_app_later_has_proven_nothing() {
+    let bench = Bench::with(by_field("who"));
+    let ours = bench.begin(Changes { credential: Some(Credential([7; 16])), ..login("alice") }).await;
+    // express-session changes the field and leaves the rest of the record alone.
+    let record = Record { data: data(r#"{"who":"bob"}"#), ..bench.stored(&ours).await.unwrap() };
+    let id = SessionId::generate(&OsEntropy);
+    bench.store.create(&SessionKey::of(&id, IdHash::Sha256), Arc::new(record)).await.unwrap();
+    let cookie = bench.sessions.keyring().sign(&id);
+
+    assert_eq!((bench.see(&cookie).await.user(), bench.see(&cookie).await.credential()), (Some("bob"), None));
+    bench.send(&cookie, set(r#"{"cart":1}"#)).await;
+    assert_eq!((bench.see(&cookie).await.user(), bench.see(&cookie).await.credential()), (Some("bob"), None));
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ async fn written_by_node(bench: &Bench, expires_at: Option<Timestamp>) -> String
         moved: None,
         ended: None,
         epoch: None,
+        credential: None,
     };
     bench.store.create(&SessionKey::of(&id, IdHash::Sha256), Arc::new(record)).await.unwrap();
     bench.store.calls();

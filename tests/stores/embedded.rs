@@ -184,23 +184,34 @@ async fn the_header_says_whose_file_it_is() {
 
     let header = ["application_id", "user_version", "auto_vacuum", "journal_mode"].map(|pragma| check(&path, pragma));
 
-    assert_eq!(header, ["Integer(1131178866)", "Integer(2)", "Integer(2)", "Text(\"wal\")"]);
+    assert_eq!(header, ["Integer(1131178866)", "Integer(3)", "Integer(2)", "Text(\"wal\")"]);
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_layout_is_brought_up_to_date() {
+async fn files_of_older_layouts_are_brought_up_to_date() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cloakroom.db");
+    let of_second_layout = Record { credential: None, ..record() };
+    let of_first_layout = Record { epoch: None, ..of_second_layout.clone() };
     let store = EmbeddedStore::open(&path, LIMITS).unwrap();
-    created(&store, "k", Record { epoch: None, ..record() }).await;
+    created(&store, "second", of_second_layout.clone()).await;
     drop(store);
-    let back = "DROP INDEX sessions_by_handle; DROP INDEX sessions_by_user;
+    let back = "ALTER TABLE sessions DROP COLUMN credential; PRAGMA user_version = 2";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(back).unwrap();
+
+    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+
+    assert_eq!(loaded(&store, "second").await.0, of_second_layout);
+    store.remove(&key("second")).await.unwrap();
+    created(&store, "first", of_first_layout.clone()).await;
+    drop(store);
+    let back = "ALTER TABLE sessions DROP COLUMN credential; DROP INDEX sessions_by_handle; DROP INDEX sessions_by_user;
         CREATE INDEX sessions_by_user ON sessions (user_id, expires); ALTER TABLE sessions DROP COLUMN ended; ALTER TABLE sessions DROP COLUMN epoch;
         DROP TABLE epochs; PRAGMA user_version = 1";
     rusqlite::Connection::open(&path).unwrap().execute_batch(back).unwrap();
 
     let store = EmbeddedStore::open(&path, LIMITS).unwrap();
 
-    assert_eq!(loaded(&store, "k").await.0, Record { epoch: None, ..record() });
+    assert_eq!(loaded(&store, "first").await.0, of_first_layout);
     assert_eq!(store.find(&record().handle.unwrap(), NOW).await.unwrap().len(), 1);
 }

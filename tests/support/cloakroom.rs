@@ -108,7 +108,7 @@ impl Cloakroom {
             self.stop().await;
         }
         let before = self.log();
-        (self.child, self.log) = spawn(self.folder.path(), &self.env, before.clone());
+        (self.child, self.log) = spawn(self.folder.path(), &self.env, &[], before.clone());
         self.addrs = vec![announced(&mut self.child, &mut self.log, &before).await];
     }
 
@@ -119,16 +119,7 @@ impl Cloakroom {
 
     /// Runs a subcommand beside it, with this standard input; `(exit code, standard output, standard error)`.
     pub async fn run_with(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
-        let mut child = command(self.folder.path(), &self.env);
-        child.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = child.spawn().expect("the binary runs");
-        let mut stdin = child.stdin.take().expect("piped");
-        // A command that reads nothing may have ended already.
-        stdin.write_all(input.as_bytes()).await.ok();
-        drop(stdin);
-        let output = child.wait_with_output().await.expect("it ends");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        run_with(self.folder.path(), &self.env, arguments, input).await
     }
 
     /// Replaces `proxy.toml`.
@@ -150,8 +141,13 @@ impl Builder {
     }
 
     pub async fn start(self) -> Cloakroom {
+        self.start_as(&[]).await
+    }
+
+    /// Starts it with these arguments.
+    pub async fn start_as(self, arguments: &[&str]) -> Cloakroom {
         let Self { folder, env } = self;
-        let (mut child, mut log) = spawn(folder.path(), &env, String::new());
+        let (mut child, mut log) = spawn(folder.path(), &env, arguments, String::new());
         let addr = announced(&mut child, &mut log, "").await;
         Cloakroom { folder, env, child, log, addrs: vec![addr] }
     }
@@ -160,6 +156,24 @@ impl Builder {
     pub async fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         run(self.folder.path(), &self.env, arguments).await
     }
+
+    /// The same, with this standard input.
+    pub async fn run_with(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+        run_with(self.folder.path(), &self.env, arguments, input).await
+    }
+}
+
+async fn run_with(folder: &Path, env: &[(String, String)], arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+    let mut child = command(folder, env);
+    child.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().expect("the binary runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A command that reads nothing may have ended already.
+    stdin.write_all(input.as_bytes()).await.ok();
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 async fn run(folder: &Path, env: &[(String, String)], arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -177,8 +191,8 @@ fn command(folder: &Path, env: &[(String, String)]) -> Command {
     command
 }
 
-fn spawn(folder: &Path, env: &[(String, String)], before: String) -> (Child, watch::Receiver<String>) {
-    let mut child = command(folder, env).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+fn spawn(folder: &Path, env: &[(String, String)], arguments: &[&str], before: String) -> (Child, watch::Receiver<String>) {
+    let mut child = command(folder, env).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let (log, reading) = watch::channel(before);
     tokio::spawn(collect(child.stdout.take().expect("piped"), log.clone()));
     tokio::spawn(collect(child.stderr.take().expect("piped"), log));

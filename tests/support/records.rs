@@ -2,7 +2,7 @@
 
 use cloakroom::clock::Timestamp;
 use cloakroom::session::id::{Handle, SessionKey};
-use cloakroom::session::record::{Client, Data, Epoch, Field, Record, StoredCookie, WriteToken};
+use cloakroom::session::record::{Client, Credential, Data, Epoch, Field, Record, StoredCookie, WriteToken};
 use cloakroom::session::store::{Found, SessionStore, Touch, Version};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub fn record() -> Record {
         moved: None,
         ended: None,
         epoch: Some(Epoch(1_700_000_000_000)),
+        credential: Credential::parse("0123456789abcdef0123456789abcdef"),
     }
 }
 
@@ -54,6 +55,7 @@ pub fn bare() -> Record {
         moved: None,
         ended: None,
         epoch: None,
+        credential: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A user's document, read as the hostile text that it may be.
 
 use super::MongoUsersSettings;
-use super::watch::MARK;
+use super::REHASHED;
 use crate::auth::Account;
 use crate::auth::hash::{StoredHash, Strength};
 use crate::auth::source::Entry;
@@ -34,7 +34,7 @@ impl Reader {
     /// The parts that are of use: an app's documents may be large. A part of a part that is asked for too is left out, as MongoDB wants.
     pub(super) fn projection(&self) -> Document {
         let own = [&self.name, &self.hash, &self.disabled].into_iter().chain(&self.active).map(String::as_str);
-        let wanted: Vec<&str> = own.chain(self.fields.values().map(String::as_str)).chain([MARK]).collect();
+        let wanted: Vec<&str> = own.chain(self.fields.values().map(String::as_str)).chain([REHASHED]).collect();
         let is_inside = |path: &str| wanted.iter().any(|other| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.')));
         wanted.iter().filter(|path| !is_inside(path)).map(|path| ((*path).to_owned(), Bson::Int32(1))).collect()
     }

@@ -1,13 +1,17 @@
 //! Users in a MongoDB collection that an app keeps, with the hashes of Node's `argon2` and `bcrypt`. Cloakroom only reads it, but for
 //! stronger hashes (`rehash`).
 
+mod claims;
 mod document;
 mod watch;
 
+use super::credential::{Issuer, Word, digest};
 use super::hash::{Kind, StoredHash};
 use super::source::Entry;
 use crate::mongo::{Connection, MongoSetupError, Unanswered};
 use crate::secret::Secret;
+use crate::session::record::Credential;
+use claims::Claims;
 use document::Reader;
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
@@ -16,7 +20,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
-use watch::SignedIn;
+
+/// Which hash was replaced by a stronger one of the same password. Without it, all proxies would take the stronger one for a new password.
+pub(super) const REHASHED: &str = "rehashed";
 
 /// Where the users are, and what in a document is what. Fields may be dotted paths, as in `local.email`.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +65,7 @@ pub struct MongoUsers {
     reader: Reader,
     /// What a sample of the hashes costs.
     kinds: RwLock<Arc<[Kind]>>,
-    signed_in: SignedIn,
+    claims: Claims,
 }
 
 impl MongoUsers {
@@ -71,7 +77,7 @@ impl MongoUsers {
             reader: Reader::new(settings),
             settings: settings.clone(),
             kinds: RwLock::new([].into()),
-            signed_in: SignedIn::default(),
+            claims: Claims::default(),
         });
         watch::keep_watching(Arc::downgrade(&users), tell);
         Ok(users)
@@ -107,23 +113,33 @@ impl MongoUsers {
         }
     }
 
-    /// Notes that the user has signed in: from now on it is watched.
-    pub fn note(&self, entry: &Entry) {
-        self.signed_in.add(entry);
+    /// The user has signed in, and is watched from now on. What their session is to remember.
+    pub(super) fn admit(&self, entry: &Entry) -> Credential {
+        let user = &entry.account.user;
+        let credential = Issuer::of_mongo(user, &digest(entry.hash.as_text()));
+        self.claims.word_on(user, credential);
+        credential
     }
 
-    /// Replaces the hash, if it is still the one that was read. A mark tells the other proxies that this is no new password.
-    pub async fn replace_hash(&self, entry: &Entry, hash: &StoredHash) {
+    /// What the last look has found about the user. One who was not looked at yet is from now on.
+    pub(super) fn word_on(&self, user: &str, credential: Credential) -> Word {
+        if Issuer::Mongo.has_issued(credential) { self.claims.word_on(user, credential) } else { Word::Unknown }
+    }
+
+    /// Replaces the hash, if it is still the one that was read; whether it did.
+    pub async fn replace_hash(&self, entry: &Entry, hash: &StoredHash) -> bool {
         let user = entry.account.user.as_str();
         let field = self.settings.hash_field.clone();
         let filter = doc! { &self.settings.name_field: { "$eq": user }, &field: { "$eq": entry.hash.as_text() } };
-        let update = doc! { "$set": { field: hash.as_text(), watch::MARK: watch::digest(&entry.hash) } };
+        let rehashed = doc! { "from": digest(entry.hash.as_text()), "to": digest(hash.as_text()) };
+        let update = doc! { "$set": { field: hash.as_text(), REHASHED: rehashed } };
         let written = self.ask(move |users| async move { Ok(users.update_one(filter, update).await?.matched_count) }).await;
-        match written {
+        match &written {
             Ok(0) => tracing::info!(user, "the hash changed meanwhile; it was not made stronger"),
             Ok(_) => tracing::info!(user, "the password's hash was made stronger"),
             Err(error) => tracing::warn!(user, %error, "the password's hash could not be made stronger"),
         }
+        written.is_ok_and(|count| count > 0)
     }
 
     /// What a sample of the users costs to check.

@@ -2,12 +2,16 @@
 
 pub mod edit;
 mod htpasswd;
+mod remains;
 mod table;
 mod watch;
 
+use super::credential::{Issuer, Word};
 use super::hash::Kind;
 use super::source::Entry;
-use std::collections::BTreeMap;
+use crate::session::record::Credential;
+pub use remains::Remains;
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -50,18 +54,25 @@ pub enum ReadError {
     #[error("could not read {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Faulty(Vec<Fault>),
+    Faulty(Vec<Fault>, Remains),
 }
 
 /// Reads a file: `users.toml` if its name ends so, else the lines of an `.htpasswd`. A missing file is no users.
 pub fn read(path: &Path) -> Result<Contents, ReadError> {
     let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
     let text = match std::fs::metadata(path).and_then(|of| if of.len() > LARGEST { Err(too_large()) } else { std::fs::read(path) }) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| unreadable(ErrorKind::InvalidData.into()))?,
+        Ok(bytes) => String::from_utf8(bytes).map_err(|error| not_text(path, &error.into_bytes()))?,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Contents { is_missing: true, ..Contents::default() }),
         Err(error) => return Err(unreadable(error)),
     };
     parse(path, &text)
+}
+
+fn not_text(path: &Path, bytes: &[u8]) -> ReadError {
+    let first = bytes.utf8_chunks().map(|chunk| chunk.valid().len()).next().unwrap_or_default();
+    let line = 1 + bytes.iter().take(first).filter(|byte| **byte == b'\n').count();
+    let fault = Fault { path: path.to_owned(), line, column: 1, what: "a letter that is not UTF-8".to_owned() };
+    ReadError::Faulty(vec![fault], Remains::of(&String::from_utf8_lossy(bytes)))
 }
 
 fn too_large() -> std::io::Error {
@@ -70,7 +81,11 @@ fn too_large() -> std::io::Error {
 
 fn parse(path: &Path, text: &str) -> Result<Contents, ReadError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if is_toml(path) { table::parse(path, text).map_err(ReadError::Faulty) } else { Ok(htpasswd::parse(path, text)) }
+    if is_toml(path) {
+        table::parse(path, text).map_err(|faults| ReadError::Faulty(faults, Remains::of(text)))
+    } else {
+        Ok(htpasswd::parse(path, text))
+    }
 }
 
 /// Whether the file is one of ours, which `cloakroom user` edits.
@@ -93,11 +108,28 @@ pub struct UsersFile {
 struct Loaded {
     users: Arc<Users>,
     kinds: Arc<[Kind]>,
+    /// By name; `None` of those who are disabled.
+    credentials: Arc<HashMap<String, Option<Credential>>>,
+    /// There has been no file yet, and perhaps it is only late: nobody counts as removed.
+    is_awaited: bool,
 }
 
 impl Loaded {
-    fn new(users: Users) -> Self {
-        Loaded { kinds: users.values().map(|entry| entry.hash.kind()).collect(), users: Arc::new(users) }
+    fn new(users: Users, is_awaited: bool) -> Self {
+        let credential = |entry: &Entry| (!entry.disabled).then(|| UsersFile::credential(entry));
+        Loaded {
+            kinds: users.values().map(|entry| entry.hash.kind()).collect(),
+            credentials: Arc::new(users.iter().map(|(name, entry)| (name.clone(), credential(entry))).collect()),
+            users: Arc::new(users),
+            is_awaited,
+        }
+    }
+
+    /// Who was removed or disabled, or has another password, role or groups: what is in their sessions is not true any more.
+    fn ousted_by(&self, after: &Loaded) -> Vec<String> {
+        let credential = |loaded: &Loaded, name: &str| loaded.credentials.get(name).copied().flatten();
+        let is_ousted = |name: &&String| credential(self, name).is_some_and(|was| credential(after, name) != Some(was));
+        self.users.keys().filter(is_ousted).cloned().collect()
     }
 }
 
@@ -105,7 +137,23 @@ impl UsersFile {
     /// Reads the file. An error at the start is told; a later one keeps what was.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let contents = read(path)?;
-        Ok(UsersFile { path: path.to_owned(), loaded: RwLock::new(Loaded::new(contents.users)) })
+        Ok(UsersFile { path: path.to_owned(), loaded: RwLock::new(Loaded::new(contents.users, contents.is_missing)) })
+    }
+
+    /// What the session of one of its users is to remember.
+    pub(super) fn credential(entry: &Entry) -> Credential {
+        Issuer::of_file(&entry.account.user, &entry.hash, &entry.account.fields)
+    }
+
+    /// Whether the user is still as the credential says.
+    pub(super) fn word_on(&self, user: &str, credential: Credential) -> Word {
+        let held = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        match held.credentials.get(user) {
+            Some(own) if *own == Some(credential) => Word::Holds,
+            Some(_) => Word::Fails,
+            None if held.is_awaited && Issuer::File.has_issued(credential) => Word::Holds,
+            None => Word::Unknown,
+        }
     }
 
     /// Looks a name up.
@@ -129,19 +177,11 @@ impl UsersFile {
 
     /// Replaces the users; those whose sessions must end are returned.
     fn replace(&self, users: Users) -> Vec<String> {
-        let mut held = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        let ousted = ousted(&held.users, &users);
-        *held = Loaded::new(users);
-        ousted
+        // Made outside of the lock, which every request takes.
+        let after = Loaded::new(users, false);
+        let before = std::mem::replace(&mut *self.loaded.write().unwrap_or_else(PoisonError::into_inner), after.clone());
+        before.ousted_by(&after)
     }
-}
-
-/// Who was removed or disabled, or has another password, role or groups: what is in their sessions is not true any more.
-fn ousted(before: &Users, after: &Users) -> Vec<String> {
-    let rights = |entry: &Entry| ["role", "groups"].map(|field| entry.account.fields.get(field).cloned());
-    let stays =
-        |(name, was): (&String, &Entry)| after.get(name).is_some_and(|is| !is.disabled && is.hash == was.hash && rights(is) == rights(was));
-    before.iter().filter(|user| !user.1.disabled && !stays(*user)).map(|(name, _)| name.clone()).collect()
 }
 
 #[cfg(test)]

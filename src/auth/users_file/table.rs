@@ -9,6 +9,9 @@ use std::ops::Range;
 use std::path::Path;
 use toml_edit::{Document, Item, TableLike};
 
+/// What a user's table may say.
+pub(super) const KEYS: [&str; 6] = ["hash", "disabled", FIELDS[0], FIELDS[1], FIELDS[2], FIELDS[3]];
+
 /// Reads a whole file: all users, or all mistakes.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Contents, Vec<Fault>> {
     let mut reader = Reader { path, text, faults: Vec::new() };
@@ -79,8 +82,7 @@ impl Reader<'_> {
                     None => self.fault(item.span(), format!("`{field}` must be text in quotes")),
                 },
                 other => {
-                    let known: Vec<&str> = ["hash", "disabled"].into_iter().chain(FIELDS).collect();
-                    self.unknown(table, other, "a user", &known, "");
+                    self.unknown(table, other, "a user", &KEYS, "");
                 }
             }
         }
@@ -91,11 +93,10 @@ impl Reader<'_> {
     }
 
     fn unknown(&mut self, table: &dyn TableLike, key: &str, place: &str, known: &[&str], more: &str) {
-        let near = known.iter().map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
         let shown: String = key.chars().flat_map(char::escape_debug).take(60).collect();
-        let help = match near {
-            Some((distance, name)) if distance <= (key.chars().count() / 3).max(1) => format!("did you mean `{name}`?"),
-            _ => format!("the keys here are `{}`", known.join("`, `")),
+        let help = match nearest(key, known) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("the keys here are `{}`", known.join("`, `")),
         };
         self.fault(table.key(key).and_then(toml_edit::Key::span), format!("unknown key `{shown}` in {place}; {help}{more}"));
     }
@@ -106,6 +107,12 @@ impl Reader<'_> {
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         self.faults.push(Fault { path: self.path.to_owned(), line, column, what });
     }
+}
+
+/// Which of the known keys was perhaps meant.
+pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let (distance, name) = known.iter().map(|name| (strsim::damerau_levenshtein(key, name), *name)).min()?;
+    (distance <= (key.chars().count() / 3).max(1)).then_some(name)
 }
 
 fn texts(item: &Item) -> Option<Value> {

@@ -16,7 +16,7 @@ fn hash(password: &str) -> StoredHash {
 
 fn faults(text: &str) -> Vec<String> {
     match parse(Path::new("users.toml"), text) {
-        Err(ReadError::Faulty(faults)) => faults.iter().map(ToString::to_string).collect(),
+        Err(ReadError::Faulty(faults, _)) => faults.iter().map(ToString::to_string).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -204,7 +204,7 @@ fn a_file_that_is_broken_or_missing_for_a_moment_keeps_the_last_good_users() {
     let folder = Folder::new();
     let (file, mut watch) = watched(&folder);
 
-    folder.write("[users.a]\nhash = \"half\n");
+    folder.write("[users.a]\nhash = \"half\n[users.b]\n");
     let broken = (watch.look(&file), watch.look(&file));
     std::fs::remove_file(folder.path()).unwrap();
     let vanished = (watch.look(&file), watch.look(&file));
@@ -213,6 +213,88 @@ fn a_file_that_is_broken_or_missing_for_a_moment_keeps_the_last_good_users() {
     assert_eq!(file.users().keys().collect::<Vec<_>>(), ["a", "b"]);
     folder.write("");
     assert_eq!((watch.look(&file), watch.look(&file)), (vec![], vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn what_a_file_with_mistakes_takes_away_counts_and_nothing_else_of_it_does() {
+    let folder = Folder::new();
+    let text = |body: &str| body.replace("{old}", hash("x").as_text()).replace("{new}", hash("y").as_text());
+    let typo = "[users.c]\nhash = \"half\n";
+    let b = "[users.b]\nhash = \"{old}\"\nrole = \"admin\"\n";
+    let cases = [
+        // The last table is no TOML.
+        (format!("{b}{typo}"), "removed"),
+        (format!("#[users.a]\n#hash = \"{{old}}\"\n{b}{typo}"), "removed"),
+        (format!("[users.a]\nhash = \"{{old}}\"\ndisabled = true\n{b}{typo}"), "disabled"),
+        (format!("users.a = {{ hash = \"{{old}}\", disabled = true }}\n{b}{typo}"), "disabled"),
+        // It is the user's own table.
+        (format!("[users.a]\nhash = \"{{old}}\ndisabled = true\n{b}"), "disabled"),
+        (format!("[users.a\nhash = \"{{old}}\"\ndisabled = true\n{b}"), "disabled"),
+        (format!("{b}[users.a]\nhash = \"{{old}}"), "stays"),
+        (format!("[users.a\nhash = \"{{old}}\"\n{b}"), "stays"),
+        (format!("[users.a]\nhash = \"{{old}}\"\n{b}[users.b]\n"), "stays"),
+        // It is TOML, and something in it is wrong.
+        (format!("[users.a]\nhash = \"{{old}}\"\ndisable = true\n{b}"), "disabled"),
+        (format!("[users.a]\nhash = \"{{old}}\"\ndisabled = \"yes\"\n{b}"), "disabled"),
+        (format!("[users.a]\nhash = \"{{old}}\"\ndisable = false\n{b}"), "stays"),
+        (format!("[users.a]\nhash = \"{{new}}\"\nemial = \"a@b\"\n{b}"), "stays"),
+        (format!("[user.a]\nhash = \"{{old}}\"\n{b}"), "stays"),
+        (format!("[user.a]\ndisabled = true\n{b}"), "disabled"),
+        (format!("[a]\ndisabled = true\n{b}"), "disabled"),
+        (format!("{b}emial = \"b@c\"\n"), "removed"),
+    ];
+    for (after, expected) in cases {
+        let (file, mut watch) = watched(&folder);
+        folder.write(&text(&after));
+
+        let out: Vec<String> = [watch.look(&file), watch.look(&file), watch.look(&file)].concat();
+
+        let state = match file.find("a") {
+            Some(entry) if entry.disabled => "disabled",
+            Some(entry) => {
+                if entry.hash == hash("x") {
+                    "stays"
+                } else {
+                    "changed"
+                }
+            }
+            None => "removed",
+        };
+        let wanted = if expected == "stays" { vec![] } else { vec!["a".to_owned()] };
+        assert_eq!((state, out), (expected, wanted), "{after}");
+        assert_eq!(file.users().keys().filter(|name| *name != "a").collect::<Vec<_>>(), ["b"], "{after}");
+        assert!(!file.find("b").unwrap().disabled, "{after}");
+    }
+}
+
+#[test]
+fn a_file_in_another_encoding_is_one_with_mistakes() {
+    let folder = Folder::new();
+    let (file, mut watch) = watched(&folder);
+
+    let text = format!("[users.b]\nhash = \"{}\"\ndisplay_name = \"J?rgen\"\n", hash("x").as_text());
+    let latin1: Vec<u8> = text.bytes().map(|byte| if byte == b'?' { 0xfc } else { byte }).collect();
+    std::fs::write(folder.path(), &latin1).unwrap();
+
+    assert!(read(&folder.path()).unwrap_err().to_string().ends_with("users.toml:3:1: a letter that is not UTF-8"));
+    assert_eq!((watch.look(&file), watch.look(&file)), (vec![], vec!["a".to_owned()]));
+    assert_eq!(file.users().keys().collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_yet_vouches_for_all_until_it_has_been_missing_five_times() {
+    let folder = Folder::new();
+    let (alice, mut watch) = (hash("x"), Watch::default());
+    let credential = Issuer::of_file("alice", &alice, &Map::new());
+    let file = UsersFile::open(&folder.path()).unwrap();
+
+    for _ in 0..4 {
+        assert_eq!((watch.look(&file), file.word_on("alice", credential)), (vec![], Word::Holds));
+    }
+    assert_eq!((watch.look(&file), file.word_on("alice", credential)), (vec![], Word::Unknown));
+
+    folder.write(&format!("[users.alice]\nhash = \"{}\"\n", alice.as_text()));
+    assert_eq!((watch.look(&file), watch.look(&file), file.word_on("alice", credential)), (vec![], vec![], Word::Holds));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! when an editor puts another in its place, and see a half-written one. A changed file is read when it has stood still from one look to
 //! the next. One that is missing in several looks in a row is no users, as it is at the start.
 
-use super::{UsersFile, read};
+use super::{ReadError, UsersFile, read};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -33,16 +33,13 @@ impl UsersFile {
     pub fn keep_fresh(self: &Arc<Self>, tell: UnboundedSender<String>) {
         let file = Arc::downgrade(self);
         tokio::spawn(async move {
-            let (mut watch, mut due) = (Watch::default(), Vec::new());
+            let mut watch = Watch::default();
             while !tell.is_closed() {
                 tokio::time::sleep(EVERY).await;
-                // Told one look later: a sign-in that was let through just before the change has its session by then, and loses it.
-                for user in std::mem::take(&mut due) {
-                    // Nobody listens: the process is about to end.
-                    let _ = tell.send(user);
-                }
                 let Some((watched, ousted)) = look_aside(file.clone(), watch).await else { return };
-                (watch, due) = (watched, ousted);
+                // Nobody listens: the process is about to end.
+                ousted.into_iter().for_each(|user| drop(tell.send(user)));
+                watch = watched;
             }
         });
     }
@@ -74,10 +71,11 @@ impl Watch {
         if stamp(&file.path) != now {
             return Vec::new();
         }
-        let is_gone = contents.as_ref().is_ok_and(|contents| contents.is_missing) && !file.users().is_empty();
-        if is_gone && self.missed < GONE {
+        let is_missing = contents.as_ref().is_ok_and(|contents| contents.is_missing);
+        if is_missing && self.missed < GONE {
             return Vec::new();
         }
+        let is_gone = is_missing && !file.users().is_empty();
         let is_first = self.settled.replace(now).is_none();
         match contents {
             Ok(contents) => {
@@ -94,9 +92,18 @@ impl Watch {
                 }
                 ousted
             }
-            Err(error) => {
+            Err(error @ ReadError::Unreadable { .. }) => {
                 tracing::error!("{error}; the users stay as they were");
                 Vec::new()
+            }
+            Err(ReadError::Faulty(faults, remains)) => {
+                let out = file.replace(remains.obeyed(&file.users()));
+                let error = ReadError::Faulty(faults, remains);
+                tracing::error!(
+                    ?out,
+                    "{error}; until that is mended, those who are not in the file any more, or disabled in it, are out, and all else stays as it was"
+                );
+                out
             }
         }
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const APPLICATION_ID: i32 = 0x436c_6b72;
 
 /// The layout that this version writes. A newer file is refused, an older one is migrated here.
-const LAYOUT: i32 = 2;
+const LAYOUT: i32 = 3;
 
 /// Older versions may corrupt a file when two connections checkpoint at once (fixed in 3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -33,6 +33,8 @@ const SECOND_LAYOUT: &str = "
     CREATE INDEX sessions_by_user ON sessions (user_id, handle) WHERE user_id IS NOT NULL;
     CREATE INDEX sessions_by_handle ON sessions (handle) WHERE handle IS NOT NULL;
     CREATE TABLE epochs (user_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+
+const THIRD_LAYOUT: &str = "ALTER TABLE sessions ADD COLUMN credential TEXT;";
 
 /// Why the file cannot be used. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -144,8 +146,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -4096)?;
     let layout: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let steps = match layout {
-        0 => format!("{FIRST_LAYOUT} {SECOND_LAYOUT}"),
-        1 => SECOND_LAYOUT.to_owned(),
+        0 => format!("{FIRST_LAYOUT} {SECOND_LAYOUT} {THIRD_LAYOUT}"),
+        1 => format!("{SECOND_LAYOUT} {THIRD_LAYOUT}"),
+        2 => THIRD_LAYOUT.to_owned(),
         _ => return Ok(()),
     };
     connection.execute_batch(&format!("BEGIN; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT;"))

@@ -4,12 +4,12 @@ use super::super::{Tombstone, Touch, Updated, Version, Whose, json};
 use crate::clock::Timestamp;
 use crate::session::id::{Handle, SessionKey};
 use crate::session::lifecycle::Lapse;
-use crate::session::record::{Client, Epoch, Moved, Record, WriteToken};
+use crate::session::record::{Client, Credential, Epoch, Moved, Record, WriteToken};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use std::time::Duration;
 
 const COLUMNS: &str = "session, expires, created_at, updated_at, user_id, login_at, handle, revision, last_write, agent, address, max_age, moved_to, moved_at, ended,
-    epoch";
+    epoch, credential";
 
 /// What the indexes can answer.
 const BY_USER: &str = "user_id = :user";
@@ -59,6 +59,7 @@ impl Stored {
             moved,
             ended: text(14)?.map(|word| Lapse::stored(&word)),
             epoch: row.get::<_, Option<i64>>(first + 15)?.map(|epoch| Epoch(epoch.max(0).unsigned_abs())),
+            credential: text(16)?.and_then(|text| Credential::parse(&text)),
         };
         Ok(Stored { session: row.get(first)?, rest })
     }
@@ -67,7 +68,7 @@ impl Stored {
 /// Refuses a taken key by the primary key's constraint.
 pub fn insert(db: &Connection, key: &SessionKey, record: &Record) -> rusqlite::Result<()> {
     let sql = format!(
-        "INSERT INTO sessions (key, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        "INSERT INTO sessions (key, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
     );
     execute_with(db, &sql, key, record, None).map(drop)
 }
@@ -81,7 +82,7 @@ pub fn update(db: &Connection, key: &SessionKey, seen: &Version, record: &Record
     const SQL: &str =
         "UPDATE sessions SET session = ?2, expires = ?3, created_at = ?4, updated_at = ?5, user_id = ?6, login_at = ?7, handle = ?8,
         revision = ?9, last_write = ?10, agent = ?11, address = ?12, max_age = ?13, moved_to = ?14, moved_at = ?15,
-        ended = ?16, epoch = ?17 WHERE key = ?1 AND revision = ?18 AND ended IS NULL AND (expires IS NULL OR expires > ?19)";
+        ended = ?16, epoch = ?17, credential = ?18 WHERE key = ?1 AND revision = ?19 AND ended IS NULL AND (expires IS NULL OR expires > ?20)";
     let changed = execute_with(db, SQL, key, record, Some((seen, now)))?;
     if changed > 0 { Ok(Updated::Done) } else { stale_or_gone(db, key, now) }
 }
@@ -115,7 +116,8 @@ pub fn bury(db: &Connection, whose: &Whose, tombstone: &Tombstone) -> rusqlite::
     };
     let sql = format!(
         "UPDATE sessions SET session = '{{}}', expires = :until, user_id = NULL, login_at = NULL, handle = NULL, revision = revision + 1,
-        agent = NULL, address = NULL, moved_to = NULL, moved_at = NULL, ended = :why, epoch = NULL WHERE {condition} AND ended IS NULL"
+        agent = NULL, address = NULL, moved_to = NULL, moved_at = NULL, ended = :why, epoch = NULL,
+        credential = NULL WHERE {condition} AND ended IS NULL"
     );
     let (until, why) = (tombstone.until.0, tombstone.why.as_str());
     let mut values: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":until", &until), (":why", &why)];
@@ -176,7 +178,7 @@ fn stale_or_gone(db: &Connection, key: &SessionKey, now: Timestamp) -> rusqlite:
     Ok(if lives { Updated::Stale } else { Updated::Gone })
 }
 
-/// Binds key and record as parameters 1 to 17, and what an update asks for as 18 and 19.
+/// Binds key and record as parameters 1 to 18, and what an update asks for as 19 and 20.
 fn execute_with(
     db: &Connection,
     sql: &str,
@@ -192,7 +194,7 @@ fn execute_with(
     let (expires, created, updated, login) =
         (moment(record.expires_at), moment(record.created_at), moment(record.updated_at), moment(record.login_at));
     let max_age = record.max_age.and_then(|length| i64::try_from(length.as_millis()).ok());
-    let seventeen: [&dyn rusqlite::ToSql; 17] = [
+    let eighteen: [&dyn rusqlite::ToSql; 18] = [
         &key.as_str(),
         &session,
         &expires,
@@ -210,11 +212,12 @@ fn execute_with(
         &moved.map(|m| m.at.0),
         &record.ended.map(Lapse::as_str),
         &record.epoch.map(|epoch| i64::try_from(epoch.0).unwrap_or(i64::MAX)),
+        &record.credential.map(Credential::to_text),
     ];
     match condition {
-        None => statement.execute(&seventeen[..]),
+        None => statement.execute(&eighteen[..]),
         Some((seen, now)) => {
-            let mut all = seventeen.to_vec();
+            let mut all = eighteen.to_vec();
             let (revision, now) = (revision(seen), now.0);
             all.push(&revision);
             all.push(&now);

@@ -7,14 +7,27 @@ use crate::clock::Timestamp;
 use crate::session::data::{Data, Field};
 use crate::session::id::{Handle, SessionKey};
 use crate::session::lifecycle::Lapse;
-use crate::session::record::{Client, Epoch, Moved, Record, StoredCookie, WriteToken};
+use crate::session::record::{Client, Credential, Epoch, Moved, Record, StoredCookie, WriteToken};
 use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Fields of ours that a record may lack.
-const OPTIONAL: [&str; 12] =
-    ["expires", "createdAt", "updatedAt", "userId", "loginAt", "handle", "lastWrite", "client", "maxAge", "moved", "ended", "epoch"];
+const OPTIONAL: [&str; 13] = [
+    "expires",
+    "createdAt",
+    "updatedAt",
+    "userId",
+    "loginAt",
+    "handle",
+    "lastWrite",
+    "client",
+    "maxAge",
+    "moved",
+    "ended",
+    "epoch",
+    "credential",
+];
 
 /// How records are written and read.
 #[derive(Clone, Copy, Debug)]
@@ -72,11 +85,13 @@ impl Codec {
             ("loginAt", record.login_at),
         ];
         fields.extend(moments.into_iter().filter_map(|(name, at)| Some((name.to_owned(), date(at?)))));
+        let credential = record.credential.map(Credential::to_text);
         let texts = [
             ("userId", record.user.as_deref()),
             ("handle", record.handle.as_ref().map(Handle::as_str)),
             ("lastWrite", record.last_write.as_ref().map(|mark| mark.0.as_str())),
             ("ended", record.ended.map(Lapse::as_str)),
+            ("credential", credential.as_deref()),
         ];
         fields.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Bson::from(text?)))));
         if let Some(client) = &record.client {
@@ -149,6 +164,7 @@ impl Codec {
             moved: moved_of(document),
             ended,
             epoch: number(value(document, "epoch")).and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch),
+            credential: text(document, "credential").and_then(|text| Credential::parse(&text)),
         };
         let version = Version { revision, session: Some(seen_session(document)) };
         Ok(if record.is_live(now) { Found::Live(Arc::new(record), version) } else { Found::Expired(Arc::new(record)) })
