@@ -67,7 +67,7 @@ impl Exchange {
     /// Counts as under way until it is dropped.
     pub(super) fn begin(under_way: Arc<UnderWay>) -> Self {
         under_way.count.fetch_add(1, Ordering::AcqRel);
-        // The same cache line: this one costs next to nothing.
+        // Beside the other: this one costs next to nothing.
         under_way.total.fetch_add(1, Ordering::Relaxed);
         Exchange {
             arrived: Instant::now(),

@@ -29,7 +29,7 @@ pub fn open_session(device: &Device, now: Timestamp) -> OpenSession {
         client.map(|client| client.address.clone()).filter(|address| !address.is_empty()),
         device.login_at.map(|at| (say.signed_in)(now.since(at))),
         device.updated_at.map(|at| (say.active)(now.since(at))),
-        device.expires_at.map(|at| format!("ends in {}", length(at.since(now)))),
+        device.expires_at.map(|at| format!("ends in {} if unused", length(at.since(now)))),
     ];
     OpenSession {
         handle: device.handle.as_str().to_owned(),
@@ -88,11 +88,16 @@ fn health(figures: &Figures, answers_in: Option<Duration>) -> Vec<Fact> {
     facts.extend(figures.health.cache.as_ref().map(|cache| stream(cache.stream)));
     let totals = figures.totals.sessions;
     let text = format!(
-        "{} by their own visitor or app, {} by others: another device, an operator, a change of the users",
+        "since the start: {} by their own visitor or app, {} by others (another device, an operator, a change of the users)",
         grouped(totals.left),
         grouped(totals.revoked)
     );
-    facts.push(Fact { name: "Sessions ended", state: State::Plain, word: "since the start".to_owned(), text });
+    facts.push(Fact {
+        name: "Sessions ended",
+        state: State::Plain,
+        word: format!("{} in all", grouped(totals.left.saturating_add(totals.revoked))),
+        text,
+    });
     facts
 }
 
@@ -144,7 +149,11 @@ fn length(length: Duration) -> String {
 
 fn millis(length: Duration) -> String {
     let millis = length.as_secs_f64() * 1000.0;
-    if millis < 10.0 { format!("{millis:.1}\u{202f}ms") } else { format!("{millis:.0}\u{202f}ms") }
+    match millis {
+        ..0.1 => "less than 0.1\u{202f}ms".to_owned(),
+        ..10.0 => format!("{millis:.1}\u{202f}ms"),
+        _ => format!("{millis:.0}\u{202f}ms"),
+    }
 }
 
 fn bytes(bytes: u64) -> String {
@@ -174,6 +183,9 @@ mod tests {
     #[test]
     fn numbers_have_units() {
         assert_eq!([0, 1024, 2_400_000].map(bytes), ["0 bytes", "1.0 KiB", "2.3 MiB"]);
-        assert_eq!([400, 12_000].map(|micros| millis(Duration::from_micros(micros))), ["0.4\u{202f}ms", "12\u{202f}ms"]);
+        assert_eq!(
+            [9, 400, 12_000].map(|micros| millis(Duration::from_micros(micros))),
+            ["less than 0.1\u{202f}ms", "0.4\u{202f}ms", "12\u{202f}ms"]
+        );
     }
 }
