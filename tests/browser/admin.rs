@@ -59,4 +59,13 @@ async fn the_figures_stay_true_by_themselves_and_what_is_typed_stays_too() {
 
     chromium.shows("1 of them by a login").await;
     assert_eq!(chromium.value("user").await, "half a na");
+
+    assert_eq!(chromium.ask_later(SIGN_OUT_ELSEWHERE).await, 200);
+    chromium.shows("These figures stand still").await;
+    assert_eq!(chromium.value("user").await, "half a na");
 }
+
+/// As another tab of the same browser would.
+const SIGN_OUT_ELSEWHERE: &str = "const done = arguments[arguments.length - 1];
+    const proof = document.querySelector('[name=proof]').value;
+    fetch('/console/sign-out', { method: 'POST', body: new URLSearchParams({ proof }) }).then(answer => done(answer.status))";

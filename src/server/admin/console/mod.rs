@@ -199,18 +199,12 @@ fn enter_with(office: &Office, headers: &HeaderMap, proof: &str) -> Result<Pass,
 }
 
 async fn show(office: &Office, pass: &Pass, status: u16, user: &str, cursor: Option<&Handle>, notice: Option<Notice>) -> Response {
-    let (found, notice) = match find(office, user, cursor).await {
+    let (found, live) = tokio::join!(find(office, user, cursor), figures(office));
+    let (found, notice) = match found {
         Ok(found) => (found, notice),
         Err(_) => (None, notice.or(Some(Notice::bad("The session store does not answer. Please try again in a moment.")))),
     };
-    let page = AdminPage {
-        manner: manner(office),
-        proof: pass.proof(office.sessions.keyring()),
-        live: figures(office).await,
-        user,
-        found,
-        notice,
-    };
+    let page = AdminPage { manner: manner(office), proof: pass.proof(office.sessions.keyring()), live, user, found, notice };
     let mut answer = respond(Reply::page(status, &page));
     answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SCRIPTED_POLICY));
     answer

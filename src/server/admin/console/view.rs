@@ -13,7 +13,7 @@ use std::time::Duration;
 pub fn live(figures: &Figures, answers_in: Option<Duration>, now: Timestamp) -> Live {
     let at = now.to_iso().and_then(|iso| iso.get(11..19).map(str::to_owned)).unwrap_or_default();
     Live {
-        about: format!("Cloakroom {}, up {}. As of {at} UTC.", env!("CARGO_PKG_VERSION"), length(figures.uptime)),
+        about: format!("Cloakroom {}, up {}. What this proxy has seen, as of {at} UTC.", env!("CARGO_PKG_VERSION"), length(figures.uptime)),
         is_draining: figures.is_draining,
         figures: numbers(figures),
         plots: plots(figures),
@@ -54,7 +54,7 @@ fn numbers(figures: &Figures) -> Vec<Figure> {
         Figure {
             name: "Sessions kept",
             value: figures.kept.map_or_else(|| "?".to_owned(), grouped),
-            of: if figures.kept.is_some() { "about, in the store" } else { "the store does not say" }.to_owned(),
+            of: if figures.kept.is_some() { "about, in the whole store" } else { "the store does not say" }.to_owned(),
         },
         Figure { name: "Sessions begun", value: grouped(begun), of: format!("{over}, {} of them by a login", grouped(logins)) },
         Figure { name: "Requests", value: grouped(requests), of: format!("in the last minute; {} being answered", figures.under_way) },
