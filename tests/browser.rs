@@ -1,6 +1,8 @@
 //! Signing in and out as people meet it: a real Chromium on our own pages, driven through chromedriver.
 mod support;
 
+#[path = "browser/admin.rs"]
+mod admin;
 #[path = "browser/chromium.rs"]
 mod chromium;
 #[path = "browser/devices.rs"]

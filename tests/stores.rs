@@ -68,6 +68,7 @@ macro_rules! suite {
                 a_page_goes_on_where_the_last_one_ended
                 find_is_by_handle_and_live
                 an_epoch_only_grows
+                an_estimate_counts_what_is_kept
                 list_is_by_user_and_live
                 every_field_survives_the_trip
                 a_pointer_survives_the_trip

@@ -4,6 +4,7 @@ use super::{FAILED, FINE, WRONG, announce, assemble, desk};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, DEMO, Mongo, StoreKind};
 use crate::demo;
+use crate::pages::Look;
 use crate::proxy::guard::Deadlines;
 use crate::proxy::{Limits, Proxy, Upstream};
 use crate::random::OsEntropy;
@@ -20,7 +21,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -80,8 +81,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let keyring = Keyring::new(&secrets).ok_or("there is no secret to sign cookies with")?;
     let sessions = Arc::new(Sessions::new(store, keyring, assemble::options(&config), Arc::new(SystemClock), Arc::new(OsEntropy)));
     let edge = assemble::edge(&config, sessions.clone());
+    let look = config.login.as_ref().map_or_else(|| Look::plain().clone(), |login| desk::look(&login.page));
     let edge = match &config.login {
-        Some(login) => edge.with_login(desk::open(login, &sessions).await?, desk::look(&login.page)),
+        Some(login) => edge.with_login(desk::open(login, &sessions).await?, look.clone()),
         None => edge,
     };
     let upstreams = upstreams(&config).await?;
@@ -97,7 +99,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listen: Vec<Listen> = config.server.listen.iter().map(|at| Listen { address: at.addr, h2c: at.h2c }).collect();
     let server = Server::bind(proxy, &listen, Deadlines { head: limits.head_time, idle }, config.server.drain)?;
     let admin_at = match &config.admin {
-        Some(settings) => Some(serve_admin(settings, sessions.clone(), for_admin).await?),
+        Some(settings) => Some(serve_admin(settings, sessions.clone(), for_admin, look).await?),
         None => None,
     };
     let stop = stop_signal()?;
@@ -107,12 +109,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// The admin listener, and where it listens.
-async fn serve_admin(settings: &config::Admin, sessions: Arc<Sessions>, proxy: Proxy) -> Result<SocketAddr, Failure> {
+async fn serve_admin(settings: &config::Admin, sessions: Arc<Sessions>, proxy: Proxy, look: Look) -> Result<SocketAddr, Failure> {
     let listen = settings.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("could not listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
     let gate = admin::Gate::new(settings.token.clone(), address);
-    tokio::spawn(admin::serve(listener, admin::Office { gate, sessions, proxy, began: Instant::now() }));
+    tokio::spawn(admin::serve(listener, admin::Office::new(gate, sessions, proxy, look)));
     Ok(address)
 }
 

@@ -25,6 +25,7 @@ pub use report::Report;
 pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, UnderscoreHeaders};
 pub use session::{IdHash, Keep, Rolling, Session, Unset};
 pub use store::{Format, Mongo, Store, StoreKind};
+pub use units::duration as length_of_time;
 pub use upstreams::{DEMO, Upstream, UpstreamServer};
 
 use crate::route::Route;

@@ -1,6 +1,6 @@
 //! Our own pages: all under `/.cloakroom/`, and with `[login]` two more. The app never sees these paths.
 
-mod agent;
+pub mod agent;
 mod desk;
 mod device;
 mod devices;

@@ -17,7 +17,10 @@ pub enum OwnCookie {
 }
 
 /// Every name that these may have: never to the app, never from it.
-pub const NAMES: [&str; 4] = ["cloakroom-pre", "__Host-cloakroom-pre", "cloakroom-device", "__Host-cloakroom-device"];
+pub const NAMES: [&str; 5] = ["cloakroom-pre", "__Host-cloakroom-pre", "cloakroom-device", "__Host-cloakroom-device", ADMIN];
+
+/// The admin page's. Browsers know no ports: they send it to whatever else this machine's name leads to.
+pub const ADMIN: &str = "cloakroom-admin";
 
 impl OwnCookie {
     /// The first value that the browser sends, if it is short and plain.

@@ -54,7 +54,7 @@ impl Notice {
         Notice { tone: Tone::Bad, text: text.into() }
     }
 
-    fn is_bad(&self) -> bool {
+    pub(super) fn is_bad(&self) -> bool {
         self.tone == Tone::Bad
     }
 }

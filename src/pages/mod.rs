@@ -3,6 +3,7 @@
 //! They work without scripts and under [`CONTENT_SECURITY_POLICY`]; askama escapes every value. What they say is in `words/`, a file
 //! per language.
 
+pub mod admin;
 mod color;
 mod devices;
 mod error;
@@ -25,6 +26,9 @@ use words::Words;
 /// Nothing but our own stylesheet, the operator's logo and our own forms: no script, no frame, no other host.
 pub const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// For the admin page: our own script as well, which fetches from where it came.
+pub const SCRIPTED_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// How a page of ours speaks and looks.
 #[derive(Clone, Copy, Debug)]

@@ -99,6 +99,11 @@ impl Proxy {
         self.shared.under_way.count.load(Ordering::Acquire) + self.shared.edge.sessions.touches_under_way()
     }
 
+    /// Requests since the process began.
+    pub fn requests(&self) -> u64 {
+        self.shared.under_way.total.load(Ordering::Relaxed)
+    }
+
     /// Resolves once nothing is under way.
     pub async fn drained(&self) {
         while self.in_flight() > 0 {

@@ -122,12 +122,14 @@ impl Sessions {
         if let Some(end) = changes.end {
             return self.end_to_the_last(&visitor, end, at.secure).await;
         }
-        match visitor {
-            Visitor::Known(session) => self.change(*session, &changes, at).await,
-            Visitor::Stranger | Visitor::Lapsed(_) => self.begin(&changes, at).await,
-            Visitor::Unreachable { error, .. } if !changes.is_empty() => Err(error),
-            Visitor::Unreachable { .. } => Ok(Outcome::quiet(Event::None)),
-        }
+        let outcome = match visitor {
+            Visitor::Known(session) => self.change(*session, &changes, at).await?,
+            Visitor::Stranger | Visitor::Lapsed(_) => self.begin(&changes, at).await?,
+            Visitor::Unreachable { error, .. } if !changes.is_empty() => return Err(error),
+            Visitor::Unreachable { .. } => Outcome::quiet(Event::None),
+        };
+        self.tally.note(outcome.event);
+        Ok(outcome)
     }
 
     /// A session for somebody who has none. Data that stays empty begins nothing, unless `save_uninitialized`.

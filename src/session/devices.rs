@@ -197,6 +197,7 @@ impl Sessions {
 
     async fn bury_many(&self, whose: &Whose) -> Result<u64, Arc<StoreError>> {
         let buried = self.store.bury(whose, &self.tombstone(Lapse::Revoked, self.now())).await;
+        self.tally.ended(Lapse::Revoked, buried.as_ref().copied().unwrap_or(0));
         self.flights.forget_all();
         self.ends.tell(News::Gap);
         buried.map_err(Arc::new)

@@ -9,6 +9,7 @@ use super::record::Record;
 use super::sessions::{Session, Sessions, Visitor};
 use super::store::cached::News;
 use super::store::{Applied, Found, Operation, Sighting, StoreError, Tombstone, Updated, Version, Whose};
+use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::telemetry::chain;
 use std::sync::Arc;
@@ -42,11 +43,19 @@ pub(super) struct Grave {
     handle: Option<Handle>,
     /// [`Lapse::Ended`]: by its own visitor or app, who need not be told, so that nothing stays. Else a tombstone does.
     why: Lapse,
+    /// A renewal that is under way has the same session there twice.
+    is_counted: bool,
 }
 
 impl Grave {
     pub(super) fn of(key: &SessionKey, handle: Option<&Handle>, why: Lapse) -> Self {
-        Grave { path: vec![key.clone()], handle: handle.cloned(), why }
+        Grave { path: vec![key.clone()], handle: handle.cloned(), why, is_counted: false }
+    }
+
+    fn count_in(&mut self, tally: &Tally) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            tally.ended(self.why, 1);
+        }
     }
 }
 
@@ -138,6 +147,7 @@ impl Sessions {
         let now = self.now();
         let raised = self.store.raise_epoch(user, now, now.plus(EPOCH_LASTS)).await;
         let buried = self.store.bury(&Whose::User(user.to_owned()), &self.tombstone(Lapse::Revoked, now)).await;
+        self.tally.ended(Lapse::Revoked, buried.as_ref().copied().unwrap_or(0));
         self.flights.forget_all();
         self.ends.tell(News::UserEnded { user: user.to_owned() });
         match raised.and(buried) {
@@ -179,7 +189,11 @@ impl Sessions {
                     continue;
                 }
                 let left = Arc::new(Record::clone(&record).tombstone(why, until));
-                match self.store.update(&key, &version, left, now).await? {
+                let updated = self.store.update(&key, &version, left, now).await?;
+                if updated == Updated::Done {
+                    grave.count_in(&self.tally);
+                }
+                match updated {
                     Updated::Done if went_by_handle => is_dead = true,
                     Updated::Done => return self.clear_away(grave).await.or(Ok(())),
                     Updated::Stale | Updated::Gone => {}

@@ -18,9 +18,11 @@ pub mod sessions;
 mod standing;
 pub mod store;
 mod succeed;
+mod tally;
 mod touch;
 
 pub use changes::{Changes, Circumstances, CookieOrder, Dropped, End, Event, Outcome, Patch};
 pub use devices::{Device, Page};
 pub use sessions::{Session, Sessions, Visitor};
 pub use standing::Standing;
+pub use tally::Counts;

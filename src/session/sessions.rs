@@ -9,6 +9,7 @@ use super::lifecycle::{Lapse, Lifecycle};
 use super::record::{Credential, Record};
 use super::standing::Ends;
 use super::store::{Found, SessionStore, StoreError, StoreHealth, Version};
+use super::tally::Tally;
 use crate::clock::{Clock, Timestamp};
 use crate::random::Entropy;
 use crate::telemetry::chain;
@@ -146,6 +147,7 @@ pub struct Sessions {
     pub(super) ended: Ended,
     pub(super) ends: Ends,
     pub(super) touching: Mutex<HashSet<SessionKey>>,
+    pub(super) tally: Tally,
 }
 
 impl Sessions {
@@ -163,6 +165,7 @@ impl Sessions {
             ended: Ended::default(),
             ends: Ends::default(),
             touching: Mutex::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -262,6 +265,11 @@ impl Sessions {
     /// How the store is doing.
     pub fn store_health(&self) -> StoreHealth {
         self.store.health()
+    }
+
+    /// About how many sessions the store keeps, some of which may be over already; `None`: it does not count.
+    pub async fn estimate(&self) -> Result<Option<u64>, Arc<StoreError>> {
+        self.store.estimate().await.map_err(Arc::new)
     }
 
     /// Whether the store answers a question right now.

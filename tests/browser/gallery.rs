@@ -1,7 +1,7 @@
 //! A walk past every page of ours, in the states that a visitor may see.
 
 use crate::chromium::Chromium;
-use crate::house::House;
+use crate::house::{House, TOKEN};
 use crate::site::{PASSWORD, send, sign_in};
 
 const MEMORY: &str = "[store]\nkind = \"memory\"\n";
@@ -17,6 +17,7 @@ pub async fn tour(chromium: &Chromium, look: impl AsyncFn(&str)) {
     let house = House::open().await;
     as_stranger(chromium, &house, &look).await;
     as_visitor(chromium, &house, &look).await;
+    as_operator(chromium, &house, &look).await;
     without_a_store(chromium, &house, &look).await;
     in_another_dress(chromium, &look).await;
 }
@@ -65,6 +66,31 @@ async fn as_visitor(chromium: &Chromium, house: &House, look: &impl AsyncFn(&str
     look("login-notice").await;
 }
 
+async fn as_operator(chromium: &Chromium, house: &House, look: &impl AsyncFn(&str)) {
+    let shut = House::with_admin(MEMORY, "").await;
+    chromium.open(&shut.admin("/")).await;
+    chromium.shows("This page needs a token").await;
+    look("admin-no-token").await;
+    chromium.open(&house.admin("/")).await;
+    chromium.shows("For the operators").await;
+    look("admin-door").await;
+    enter_office(chromium, "a wrong one").await;
+    chromium.shows("That is not the token").await;
+    look("admin-door-refused").await;
+    enter_office(chromium, TOKEN).await;
+    chromium.shows("Sessions begun").await;
+    look("admin").await;
+    chromium.fill("user", "bob").await;
+    chromium.press("Find").await;
+    chromium.shows("End all of this user's sessions").await;
+    look("admin-found").await;
+}
+
+async fn enter_office(chromium: &Chromium, token: &str) {
+    chromium.fill("token", token).await;
+    chromium.press("Sign in").await;
+}
+
 async fn without_a_store(chromium: &Chromium, house: &House, look: &impl AsyncFn(&str)) {
     show(chromium, house, "/login", "Password").await;
     enter(chromium, "alice", PASSWORD).await;
@@ -73,6 +99,10 @@ async fn without_a_store(chromium: &Chromium, house: &House, look: &impl AsyncFn
     let house = House::with(UNREACHABLE).await;
     show(chromium, &house, "/private/x", "503").await;
     look("error-503").await;
+    // Signed in at one proxy of a fleet is signed in at all: secret and token are the same.
+    chromium.open(&house.admin("/")).await;
+    chromium.shows("does not answer").await;
+    look("admin-down").await;
     show(chromium, &house, "/logout", "Hand back your ticket?").await;
     chromium.press("Sign out").await;
     chromium.shows("503").await;
@@ -83,6 +113,9 @@ async fn in_another_dress(chromium: &Chromium, look: &impl AsyncFn(&str)) {
     let house = House::with(&format!("{MEMORY}{BRAND}")).await;
     show(chromium, &house, "/private/x", "Ledger").await;
     look("login-branded").await;
+    chromium.open(&house.admin("/")).await;
+    chromium.shows("Sessions begun").await;
+    look("admin-branded").await;
     chromium.speak("zh-CN").await;
     show(chromium, &house, "/private/x", "登录").await;
     look("login-chinese").await;

@@ -1,10 +1,14 @@
-//! A site with every page of ours: an app behind the login, one part of it for staff, one for scripts, and the demo in front.
+//! A site with every page of ours: an app behind the login, one part of it for staff, one for scripts, and the demo in front;
+//! and the operator's page beside it.
 
 use crate::site::users;
 use crate::support::app::{Answer, SeenRequest};
 use crate::support::{App, Browser, Cloakroom};
 
 pub const SECRET: &str = "hex:6e0c5f1d27b84a93c1d0fe6a5b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8";
+
+/// Opens the admin page.
+pub const TOKEN: &str = "a token of more than thirty-two bytes";
 
 pub struct House {
     _app: App,
@@ -18,21 +22,31 @@ impl House {
 
     /// With this store, and more lines if need be.
     pub async fn with(store: &str) -> Self {
+        Self::with_admin(store, "token = \"env:ADMIN\"").await
+    }
+
+    /// The same with these lines in `[admin]`.
+    pub async fn with_admin(store: &str, admin: &str) -> Self {
         let app = App::answering(|request| Some(greet(request))).await;
         let toml = format!(
-            "{store}\n[session]\nsecrets = [\"{SECRET}\"]\n[login]\nthrottle = {{ per_user = \"off\", per_client = \"off\" }}\n\
+            "[admin]\nlisten = \"127.0.0.1:0\"\n{admin}\n{store}\n[session]\nsecrets = [\"{SECRET}\"]\n[login]\nthrottle = {{ per_user = \"off\", per_client = \"off\" }}\n\
              [[routes]]\nmatch = {{ path = \"/private/*\" }}\nupstream = \"{url}\"\nsession = \"required\"\n\
              [[routes]]\nmatch = {{ path = \"/staff/*\" }}\nupstream = \"{url}\"\nrequire = {{ all = {{ role = [\"admin\"] }} }}\n\
              [[routes]]\nmatch = {{ path = \"/data/*\" }}\nupstream = \"{url}\"\nsession = \"required\"\nunauthenticated = \"401\"\n\
              [[routes]]\nupstream = \"demo\"\nwrite = [\"name\", \"visits\", \"cart\"]\n",
             url = app.url()
         );
-        let proxy = Cloakroom::with(&toml).file("users.toml", users()).file("logo.svg", LOGO).start().await;
+        let proxy = Cloakroom::with(&toml).file("users.toml", users()).file("logo.svg", LOGO).env("ADMIN", TOKEN).start().await;
         House { _app: app, proxy }
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.proxy.addr())
+    }
+
+    /// A page of the admin listener.
+    pub fn admin(&self, path: &str) -> String {
+        format!("http://{}{path}", self.proxy.admin_addr())
     }
 
     /// Another device: a Firefox, as far as the user agent tells.

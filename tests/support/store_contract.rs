@@ -291,6 +291,15 @@ pub async fn an_epoch_only_grows(store: &dyn SessionStore) {
     assert_eq!((first, store.epoch("bob").await.unwrap()), (Epoch(0), Epoch(0)));
 }
 
+pub async fn an_estimate_counts_what_is_kept(store: &dyn SessionStore) {
+    for name in ["a", "b", "c"] {
+        created(store, name, record()).await;
+    }
+    store.remove(&key("b")).await.unwrap();
+
+    assert_eq!(store.estimate().await.unwrap(), Some(2));
+}
+
 pub async fn list_is_by_user_and_live(store: &dyn SessionStore) {
     let odd = "{\"$ne\":\"\"}.é\"'";
     for (name, user) in [("a1", "ada"), ("a2", "ada"), ("b", odd)] {

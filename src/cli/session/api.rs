@@ -37,6 +37,7 @@ fn exchange(mut connection: TcpStream, address: SocketAddr, token: &str, ask: &A
         Ask::Show(handle) => ("GET", format!("/sessions/{}", escaped(handle))),
         Ask::EndOne(handle) => ("DELETE", format!("/sessions/{}", escaped(handle))),
         Ask::EndUser(user) => ("DELETE", format!("/users/{}/sessions", escaped(user))),
+        Ask::EndOlder(age) => ("DELETE", format!("/sessions?older_than={}ms", age.as_millis())),
         Ask::EndAll => ("DELETE", "/sessions?all=true".to_owned()),
     };
     connection.set_read_timeout(Some(ANSWER))?;

@@ -8,11 +8,12 @@ use crate::config::{self, Config};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) const EXAMPLE: &str = "Example:\n  cloakroom session list --user ada";
 const LIST_EXAMPLE: &str = "Example:\n  cloakroom session list --user ada\n\nOne line each: handle, last use, end, address, program.";
 const SHOW_EXAMPLE: &str = "Example:\n  cloakroom session show --handle 8c1f0e5d7b2a49c6830d5e9f1a7b3c24\n\nThe handle is what apps receive as X-Session-Handle and what the access log says.";
-const END_EXAMPLE: &str = "Example:\n  cloakroom session end --user ada\n  cloakroom session end --handle 8c1f0e5d7b2a49c6830d5e9f1a7b3c24\n  cloakroom session end --all\n\nFinal on every proxy; open WebSockets are closed.";
+const END_EXAMPLE: &str = "Example:\n  cloakroom session end --user ada\n  cloakroom session end --handle 8c1f0e5d7b2a49c6830d5e9f1a7b3c24\n  cloakroom session end --older-than 30d\n  cloakroom session end --all\n\nFinal on every proxy; open WebSockets are closed.";
 
 /// `cloakroom session`.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -35,7 +36,7 @@ enum What {
         #[arg(long, value_name = "HANDLE")]
         handle: String,
     },
-    /// End one session, all of a user's, or everybody's
+    /// End one session, all of a user's, all old ones, or everybody's
     #[command(after_help = END_EXAMPLE)]
     End(Whose),
 }
@@ -49,6 +50,9 @@ struct Whose {
     /// This session
     #[arg(long, value_name = "HANDLE")]
     handle: Option<String>,
+    /// Every session that began longer ago than this, such as 12h or 30d, or nobody knows when
+    #[arg(long, value_name = "LENGTH", value_parser = age)]
+    older_than: Option<Duration>,
     /// Everybody's sessions
     #[arg(long)]
     all: bool,
@@ -61,6 +65,7 @@ enum Ask {
     Show(String),
     EndOne(String),
     EndUser(String),
+    EndOlder(Duration),
     EndAll,
 }
 
@@ -116,9 +121,10 @@ fn obey(what: &What, config: &Config, out: &mut dyn std::io::Write) -> Result<()
             Ok(())
         }
         What::End(whose) => {
-            let ask = match (&whose.user, &whose.handle) {
-                (Some(user), _) => Ask::EndUser(user.clone()),
-                (_, Some(handle)) => Ask::EndOne(handle.clone()),
+            let ask = match (&whose.user, &whose.handle, whose.older_than) {
+                (Some(user), ..) => Ask::EndUser(user.clone()),
+                (_, Some(handle), _) => Ask::EndOne(handle.clone()),
+                (.., Some(age)) => Ask::EndOlder(age),
                 _ => Ask::EndAll,
             };
             let ended = answer(config, &ask)?;
@@ -140,6 +146,11 @@ fn answer(config: &Config, ask: &Ask) -> Result<Value, Failure> {
         Some(answer) => answer,
         None => store::answer(config, ask),
     }
+}
+
+fn age(text: &str) -> Result<Duration, &'static str> {
+    let length = config::length_of_time(text).filter(|length| !length.is_zero());
+    length.ok_or("a whole number and one of the units ms, s, m, h and d, such as 12h or 30d")
 }
 
 fn line(session: &Value) -> String {

@@ -50,6 +50,7 @@ async fn asked(config: &Config, ask: &Ask) -> Result<Value, Failure> {
         }
         Ask::EndOne(handle) => ended(sessions.end_handle(&Handle::stored(handle.clone())).await.map_err(refused)?),
         Ask::EndUser(user) => ended(sessions.end_user(user).await.map_err(refused)?),
+        Ask::EndOlder(age) => Ok(json!({ "ended": sessions.end_older_than(sessions.now().minus(*age)).await.map_err(refused)? })),
         Ask::EndAll => Ok(json!({ "ended": sessions.end_all().await.map_err(refused)? })),
     }
 }

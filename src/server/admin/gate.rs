@@ -40,9 +40,19 @@ impl Gate {
         let (Some(shown), None) = (shown.next(), shown.next()) else { return Err(Closed::Unknown) };
         let bearer = shown.as_bytes().split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
         let Some((_, shown)) = bearer else { return Err(Closed::Unknown) };
-        // Of equal length, so that not even the token's length can be measured.
-        let is_right = Sha256::digest(shown).as_slice().ct_eq(Sha256::digest(token.expose_secret()).as_slice());
-        if bool::from(is_right) { Ok(()) } else { Err(Closed::Unknown) }
+        if is_the_same(shown, token) { Ok(()) } else { Err(Closed::Unknown) }
+    }
+
+    /// Whether this is the token, typed into our own form.
+    pub fn admits_typed(&self, typed: &Secret) -> Result<(), Closed> {
+        let Some(token) = &self.token else { return Err(Closed::NoToken) };
+        if is_the_same(typed.expose_secret(), token) { Ok(()) } else { Err(Closed::Unknown) }
+    }
+
+    /// Stands for the token in what we sign, so that what was signed is worth nothing once there is another one. Never to be shown.
+    pub fn token_hash(&self) -> Result<String, Closed> {
+        let token = self.token.as_ref().ok_or(Closed::NoToken)?;
+        Ok(Sha256::digest(token.expose_secret()).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Whether the caller may read how the store is doing: with the token, or, where none is set, from this machine.
@@ -51,7 +61,7 @@ impl Gate {
     }
 
     /// A page that a browser on this machine has open may send requests here, and may have its own name lead here.
-    fn is_ours(&self, headers: &HeaderMap) -> Result<(), Closed> {
+    pub fn is_ours(&self, headers: &HeaderMap) -> Result<(), Closed> {
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(Ok(host)), None) = (hosts.next().map(|host| host.to_str()), hosts.next()) else { return Err(Closed::Foreign) };
         let is_foreign_origin = headers.get_all(ORIGIN).iter().any(|origin| origin.as_bytes() != format!("http://{host}").as_bytes());
@@ -61,6 +71,11 @@ impl Gate {
         let is_foreign_host = self.is_loopback && !names_this_machine(host);
         if is_foreign_origin || is_foreign_page || is_foreign_host { Err(Closed::Foreign) } else { Ok(()) }
     }
+}
+
+/// Of equal length, so that not even the token's length can be measured.
+fn is_the_same(shown: &[u8], token: &Secret) -> bool {
+    Sha256::digest(shown).as_slice().ct_eq(Sha256::digest(token.expose_secret()).as_slice()).into()
 }
 
 fn names_this_machine(host: &str) -> bool {

@@ -1,8 +1,11 @@
 //! What the admin API shows, as JSON. Of a session: its handle, user, times and client; never its data, id or key.
 
+use super::figures::Figures;
+use super::hour::Totals;
 use crate::clock::Timestamp;
+use crate::session::store::StoreHealth;
 use crate::session::store::health::{BreakerHealth, CacheHealth, StreamHealth};
-use crate::session::{Device, Page, Sessions};
+use crate::session::{Device, Page};
 use serde_json::{Value, json};
 
 /// One session.
@@ -28,14 +31,45 @@ pub fn page(page: &Page) -> Value {
 }
 
 /// The store, and what stands in front of it; what is not there is `null`.
-pub fn store(sessions: &Sessions) -> Value {
-    let health = sessions.store_health();
+pub fn store(description: &str, health: &StoreHealth) -> Value {
     json!({
-        "store": sessions.store_description(),
+        "store": description,
         "cache": health.cache.as_ref().map(cache),
         "stream": health.cache.as_ref().map(|cache| stream(cache.stream)),
         "breaker": health.breaker.as_ref().map(breaker),
     })
+}
+
+/// All that is counted. What is told by minute has the oldest first and ends now.
+pub fn figures(figures: &Figures) -> Value {
+    let Totals { sessions, requests } = figures.totals;
+    let mut all = store(&figures.store, &figures.health);
+    let more = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_s": figures.uptime.as_secs(),
+        "under_way": figures.under_way,
+        "open_connections": figures.open_connections,
+        "touches_under_way": figures.touches_under_way,
+        "sessions_kept": figures.kept,
+        "since_start": {
+            "requests": requests,
+            "begun": sessions.begun,
+            "logins": sessions.logins,
+            "ended_by_visitor": sessions.left,
+            "ended_by_others": sessions.revoked,
+        },
+        "by_minute": {
+            "requests": figures.by_minute(|minute| minute.requests),
+            "begun": figures.by_minute(|minute| minute.sessions.begun),
+            "logins": figures.by_minute(|minute| minute.sessions.logins),
+            "ended_by_visitor": figures.by_minute(|minute| minute.sessions.left),
+            "ended_by_others": figures.by_minute(|minute| minute.sessions.revoked),
+        },
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more);
+    }
+    all
 }
 
 fn cache(cache: &CacheHealth) -> Value {

@@ -160,6 +160,14 @@ impl SessionStore for GuardedStore {
         self.pass(Operation::RaiseEpoch, self.inner.raise_epoch(user, now, until)).await
     }
 
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        if self.lock().open.is_some() {
+            return Err(StoreError::Unavailable { during: Operation::Estimate, applied: Applied::No, source: Box::new(Open) });
+        }
+        // Teaches nothing: counting very many may take longer than visitors' requests may.
+        self.inner.estimate().await
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }

@@ -214,6 +214,10 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        Ok(Some(self.read().records.len() as u64))
+    }
+
     fn describe(&self) -> String {
         "memory (forgotten when Cloakroom stops)".to_owned()
     }

@@ -68,6 +68,11 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Raises the user's epoch above every earlier one. It may be forgotten from `until` on.
     async fn raise_epoch(&self, user: &str, now: Timestamp, until: Timestamp) -> Result<(), StoreError>;
 
+    /// About how many records there are, those that are over and not yet swept out included; `None`: nobody counts.
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// What the start-up line says of this store: kind and place, never a password.
     fn describe(&self) -> String;
 
@@ -173,12 +178,13 @@ pub enum Operation {
     Find,
     Epoch,
     RaiseEpoch,
+    Estimate,
 }
 
 impl Operation {
     /// Whether it changes nothing.
     pub fn is_read(self) -> bool {
-        matches!(self, Operation::Load | Operation::List | Operation::Find | Operation::Epoch)
+        matches!(self, Operation::Load | Operation::List | Operation::Find | Operation::Epoch | Operation::Estimate)
     }
 }
 

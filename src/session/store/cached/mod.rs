@@ -124,6 +124,10 @@ impl SessionStore for CachedStore {
         self.inner.raise_epoch(user, now, until).await
     }
 
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        self.inner.estimate().await
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }

@@ -166,6 +166,10 @@ impl SessionStore for EmbeddedStore {
         self.write(Operation::RaiseEpoch, move |db| rows::raise_epoch(db, &user, now, until)).await
     }
 
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        self.read(Operation::Estimate, rows::count).await.map(Some)
+    }
+
     fn describe(&self) -> String {
         format!("the file {}", self.path.display())
     }

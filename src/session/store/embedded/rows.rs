@@ -172,6 +172,12 @@ pub fn sweep(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resul
     db.prepare_cached(SQL)?.execute(params![before.0, i64::try_from(most).unwrap_or(i64::MAX)])
 }
 
+/// How many records there are. Reads an index from end to end.
+pub fn count(db: &Connection) -> rusqlite::Result<u64> {
+    let count: i64 = db.prepare_cached("SELECT count(*) FROM sessions")?.query_row([], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
 fn stale_or_gone(db: &Connection, key: &SessionKey, now: Timestamp) -> rusqlite::Result<Updated> {
     let sql = format!("SELECT 1 FROM sessions WHERE key = :key AND {LIVE}");
     let lives = db.prepare_cached(&sql)?.exists(named_params! { ":key": key.as_str(), ":now": now.0 })?;

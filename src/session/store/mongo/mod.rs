@@ -236,6 +236,14 @@ impl SessionStore for MongoStore {
         .await
     }
 
+    /// From the collection's metadata: no scan, however many there are.
+    async fn estimate(&self) -> Result<Option<u64>, StoreError> {
+        let count = self.run(Operation::Estimate, |collection| async move {
+            collection.estimated_document_count().await.map_err(|error| errors::map(Operation::Estimate, error))
+        });
+        count.await.map(Some)
+    }
+
     fn describe(&self) -> String {
         format!("MongoDB at {}, {}.{}", self.connection.hosts(), self.settings.database, self.settings.collection)
     }
