@@ -6,6 +6,8 @@ mod cached;
 mod embedded_only;
 #[path = "stores/guard.rs"]
 mod guard;
+#[path = "stores/memory_taken.rs"]
+mod memory_taken;
 #[path = "stores/mongo_document.rs"]
 mod mongo_documents;
 #[path = "stores/mongo_fault.rs"]
@@ -14,6 +16,8 @@ mod mongo_faults;
 mod mongod;
 #[path = "support/records.rs"]
 mod records;
+#[path = "stores/slow_answer.rs"]
+mod slow_answer;
 #[path = "support/store_contract.rs"]
 mod store_contract;
 #[allow(dead_code)] // the sessions' tests use the rest

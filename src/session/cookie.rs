@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const COMPONENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'!').remove(b'~').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
 
 /// `SameSite` (RFC 6265bis section 4.1.2.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SameSite {
     Strict,
     Lax,
@@ -21,7 +22,7 @@ pub enum SameSite {
 }
 
 /// `Priority`, a Chromium extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Priority {
     Low,
     Medium,
@@ -29,7 +30,7 @@ pub enum Priority {
 }
 
 /// A cookie's attributes but for its lifetime.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attributes {
     pub domain: Option<String>,
     pub path: String,

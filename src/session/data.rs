@@ -51,12 +51,12 @@ impl Field {
 
     /// A field from a JSON string literal and a value.
     fn raw(literal: &str, value: &RawValue) -> Self {
-        let name = match serde_json::from_str::<String>(literal) {
-            Ok(name) if literal.get(1..literal.len() - 1) == Some(&name) => Name::Literal,
-            Ok(name) => Name::Escaped(name.into_boxed_str()),
-            Err(_) => Name::Unspeakable,
-        };
-        Field { text: format!("{literal}:{}", value.get()).into_boxed_str(), colon: literal.len(), name }
+        Field { text: format!("{literal}:{}", value.get()).into_boxed_str(), colon: literal.len(), name: Name::of(literal) }
+    }
+
+    /// Where it is cut: how long its text is, and where the colon is.
+    fn cut(&self) -> (usize, usize) {
+        (self.text.len(), self.colon)
     }
 
     /// Gives it another value, which is JSON text.
@@ -85,6 +85,15 @@ impl Field {
 
     fn is_called_as(&self, other: &Field) -> bool {
         self.literal() == other.literal() || self.name().is_some() && self.name() == other.name()
+    }
+}
+
+impl Name {
+    fn of(literal: &str) -> Self {
+        if !literal.contains('\\') {
+            return Name::Literal;
+        }
+        serde_json::from_str::<String>(literal).map_or(Name::Unspeakable, |name| Name::Escaped(name.into_boxed_str()))
     }
 }
 
@@ -193,6 +202,13 @@ impl Data {
         }
     }
 
+    /// The object's members (`"a":1,"b":2`), without braces.
+    pub(crate) fn members(&self) -> String {
+        let mut members = String::with_capacity(self.size());
+        self.write_members(&mut members);
+        members
+    }
+
     /// Appends the object's members (`"a":1,"b":2`) to `out`, without braces.
     pub fn write_members(&self, out: &mut String) {
         for (number, field) in self.0.iter().enumerate() {
@@ -201,6 +217,22 @@ impl Data {
             }
             out.push_str(&field.text);
         }
+    }
+
+    /// What [`Data::from_members`] needs beside the members' text.
+    pub(crate) fn cuts(&self) -> Vec<(usize, usize)> {
+        self.0.iter().map(Field::cut).collect()
+    }
+
+    /// The same data again, from its members and cuts; `None` if they do not belong together.
+    pub(crate) fn from_members(mut members: &str, cuts: &[(usize, usize)]) -> Option<Self> {
+        let mut fields = Vec::with_capacity(cuts.len());
+        for (length, colon) in cuts {
+            let (text, rest) = members.split_at_checked(*length)?;
+            fields.push(Field { text: text.into(), colon: *colon, name: Name::of(text.get(..*colon)?) });
+            members = rest.strip_prefix(',').unwrap_or(rest);
+        }
+        members.is_empty().then_some(Data(fields))
     }
 
     /// The whole object as JSON text.

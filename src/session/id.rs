@@ -116,6 +116,17 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
+/// The bytes of exactly so much lower-case hex.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
+    // All of them without a way out between, and no table, so that many digits are looked at at once.
+    let is_digit = |digit: u8| digit.is_ascii_digit() | (digit.wrapping_sub(b'a') < 6);
+    let value = |digit: u8| (digit & 15) + 9 * (digit >> 6);
+    let are_digits = pairs.iter().fold(true, |all, [high, low]| all & is_digit(*high) & is_digit(*low));
+    are_digits.then(|| pairs.map(|[high, low]| value(high) << 4 | value(low)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +153,15 @@ mod tests {
         let key = SessionKey::of(&id, IdHash::None);
 
         assert!(!format!("{id:?} {key:?}").contains("apple"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn hex_is_read_back_and_nothing_else_is(bytes: [u8; 16], text in "[0-9a-g@`/:G\u{e9}]{31,33}") {
+            proptest::prop_assert_eq!(unhex(&hex(&bytes)), Some(bytes));
+            proptest::prop_assert!(unhex::<15>(&hex(&bytes)).is_none());
+            proptest::prop_assert!(unhex::<16>(&text).is_none_or(|bytes| hex(&bytes) == text));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::cookie;
 use super::record::Record;
 use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The configured lengths.
@@ -34,7 +35,7 @@ pub enum Rolling {
 }
 
 /// Why a visitor's session is not there any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lapse {
     /// Away for longer than the idle limit.
     Idle,

@@ -4,6 +4,7 @@ use super::cookie::Attributes;
 use super::id::{Handle, SessionKey, hex};
 use super::lifecycle::Lapse;
 use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 pub use super::data::{Data, Field};
@@ -48,7 +49,7 @@ pub struct Record {
 
 /// How often a user's sessions have all been ended, as a number that only grows. Whoever inserts a session of an older epoch than the
 /// user's takes it back: the end of all may have looked before it was there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
@@ -77,7 +78,7 @@ impl Credential {
 }
 
 /// express-session's cookie object inside the stored session. `attributes` are written for Node readers and never believed.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StoredCookie {
     /// Milliseconds that each touch restores; `None`: until the browser closes.
     pub original_max_age: Option<i64>,

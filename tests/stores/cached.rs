@@ -1,22 +1,21 @@
 //! What only a cache promises: the store is spared, what is told is never older than promised, and an end is final here at once.
 
 use crate::records::{LATER, NOW, changed, created, key, loaded, of_user, record, touch};
+use crate::slow_answer::SlowAnswer;
 use crate::tap::{Fault, Tap};
-use async_trait::async_trait;
-use cloakroom::clock::{ManualClock, Timestamp};
-use cloakroom::session::id::{Handle, SessionKey};
+use cloakroom::clock::ManualClock;
 use cloakroom::session::lifecycle::Lapse;
-use cloakroom::session::record::{Data, Epoch, Record, WriteToken};
+use cloakroom::session::record::{Record, WriteToken};
 use cloakroom::session::store::Operation::{Create, Load, Remove, Touch, Update};
 use cloakroom::session::store::cached::{CacheSettings, Change, News};
-use cloakroom::session::store::{
-    CachedStore, Found, MemoryStore, SessionStore, Sighting, StoreError, Tombstone, Touch as Use, Updated, Version, Whose,
-};
+use cloakroom::session::store::{CachedStore, Found, MemoryStore, SessionStore, Tombstone, Updated, Whose};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 const TTL: Duration = Duration::from_secs(2);
 const TOMBSTONE: Tombstone = Tombstone { why: Lapse::Revoked, until: LATER };
+const ENDS: usize = 2000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// One proxy's cache, the tap between it and the store, and the store itself, in which others may write.
@@ -173,6 +172,40 @@ async fn an_ended_session_is_not_seen_here_again_and_asking_costs_nothing() {
 
     assert_eq!(scene.revision("k").await, None);
     assert_eq!(scene.tap.calls(), [Create, Remove]);
+}
+
+#[tokio::test]
+async fn an_ended_session_is_not_seen_again_by_anybody_while_many_look_and_records_are_opened_and_closed() {
+    // Room for one or two open records: each look opens one and closes another.
+    let scene = Scene::with(1000, 1 << 14, false);
+    let ended = AtomicUsize::new(0);
+
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| {
+                loop {
+                    let gone = ended.load(SeqCst);
+                    for n in gone.saturating_sub(1)..gone + 3 {
+                        let told = scene.cached.at_hand(&key(&format!("k{n}")), NOW);
+                        assert!(n >= gone || !matches!(told, Some(Found::Live(..))), "k{n} of {gone}");
+                    }
+                    if gone == ENDS {
+                        break;
+                    }
+                }
+            });
+        }
+        threads.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            for n in 0..ENDS + 3 {
+                runtime.block_on(scene.cached.create(&key(&format!("k{n}")), Arc::new(record()))).unwrap();
+                if let Some(first) = n.checked_sub(3) {
+                    runtime.block_on(scene.cached.remove(&key(&format!("k{first}")))).unwrap();
+                    ended.store(first + 1, SeqCst);
+                }
+            }
+        });
+    });
 }
 
 #[tokio::test]
@@ -528,104 +561,4 @@ async fn hits_and_misses_are_counted() {
     let health = scene.cached.health().cache.unwrap();
 
     assert_eq!((health.entries, health.hits, health.misses), (1, 4, 2));
-}
-
-/// A store whose loads, touches and changes to revision 2 wait for their answer, and that has done everything else already.
-struct SlowAnswer {
-    found: Found,
-    asked: tokio::sync::Notify,
-    answer: tokio::sync::Notify,
-}
-
-impl SlowAnswer {
-    fn of(found: Found) -> Self {
-        SlowAnswer { found, asked: tokio::sync::Notify::new(), answer: tokio::sync::Notify::new() }
-    }
-}
-
-#[async_trait]
-impl SessionStore for SlowAnswer {
-    async fn create(&self, _: &SessionKey, _: Arc<Record>) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn load(&self, _: &SessionKey, _: Timestamp) -> Result<Found, StoreError> {
-        self.asked.notify_one();
-        self.answer.notified().await;
-        Ok(self.found.clone())
-    }
-
-    async fn update(&self, _: &SessionKey, _: &Version, record: Arc<Record>, _: Timestamp) -> Result<Updated, StoreError> {
-        if record.revision == 2 {
-            self.asked.notify_one();
-            self.answer.notified().await;
-        }
-        Ok(Updated::Done)
-    }
-
-    async fn touch(&self, _: &SessionKey, _: &Version, _: &Use, _: Timestamp) -> Result<Updated, StoreError> {
-        self.asked.notify_one();
-        self.answer.notified().await;
-        Ok(Updated::Done)
-    }
-
-    async fn remove(&self, _: &SessionKey) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    async fn bury(&self, _: &Whose, _: &Tombstone) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-
-    async fn list(&self, _: &str, _: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn page(&self, _: &str, _: Option<&Handle>, _: usize, _: Timestamp) -> Result<Vec<Arc<Record>>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn find(&self, _: &Handle, _: Timestamp) -> Result<Vec<Sighting>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn epoch(&self, _: &str) -> Result<Epoch, StoreError> {
-        Ok(Epoch::default())
-    }
-
-    async fn raise_epoch(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn describe(&self) -> String {
-        String::new()
-    }
-}
-
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-#[tokio::test]
-async fn what_is_cached_takes_no_more_memory_than_it_is_said_to() {
-    let settings = CacheSettings { ttl: TTL, sessions: 100_000, bytes: 64 << 20 };
-    let cached = CachedStore::new(Arc::new(SlowAnswer::of(Found::Absent)), settings, Arc::new(ManualClock::at(NOW)));
-    let before = resident();
-
-    for n in 0..50_000_u128 {
-        let data = format!(
-            r#"{{"userinfo":"user{n}","cart":["a","b","c"],"email":"user{n}@example.com","roles":["admin","editor"],"notes":"{}"}}"#,
-            "x".repeat(380)
-        );
-        let session = Record { data: Data::parse(&data).unwrap(), ..of_user(&format!("user{n}")) };
-        let name = format!("{:064x}", n * 0x9e37_79b9_7f4a_7c15);
-        cached.create(&key(&name), Arc::new(session)).await.unwrap();
-    }
-
-    let health = cached.health().cache.unwrap();
-    let taken = (resident() - before) as u64;
-    println!("{} sessions of 500 bytes take {taken} bytes, estimated {}", health.entries, health.bytes);
-    assert!(health.bytes <= 64 << 20 && health.entries > 30_000, "{health:?}");
-    assert!(taken < health.bytes * 5 / 4, "{taken} bytes, {health:?}");
 }

@@ -4,7 +4,10 @@
 //! So what another proxy ends or changes is seen here after `ttl` and one read at the latest, and what this proxy ends or changes at
 //! once. The single flight of parallel first loads is in front of this, in [`super::super::flight`].
 
+mod desk;
+mod filed;
 mod news;
+mod packed;
 mod shelf;
 mod stream;
 mod ticket;

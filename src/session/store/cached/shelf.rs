@@ -6,6 +6,8 @@
 use super::super::health::CacheHealth;
 use super::super::{Found, Version, Whose};
 use super::CacheSettings;
+use super::desk::{Desk, Opened, Slot};
+use super::filed::Filed;
 use super::news::{Change, News};
 use super::stream::Stream;
 use super::ticket::{Burying, Reading, Ticket, Writing};
@@ -29,22 +31,8 @@ const GONE_SHARE: usize = 8;
 /// News that a slow listener may fall behind before it is told to look at everything.
 const BACKLOG: usize = 8192;
 
-/// A live record as it was read or written.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub record: Arc<Record>,
-    pub version: Version,
-    /// When the read or write began.
-    pub read_at: Moment,
-}
-
-impl Entry {
-    /// Whether this is what the writer wrote, or something later. The mark alone does not tell: a record that is made a dead one keeps it.
-    fn knows(&self, mark: Option<&WriteToken>, revision: Option<u64>) -> bool {
-        let (Some(own), Some(told)) = (self.version.revision, revision) else { return false };
-        own > told || own == told && mark.is_some() && self.record.last_write.as_ref() == mark
-    }
-}
+/// One byte in so many is for the records that lie open.
+const OPEN_SHARE: u64 = 32;
 
 /// Nothing, or a record that has expired: only its times are kept.
 #[derive(Clone, Debug)]
@@ -55,8 +43,9 @@ struct Gone {
 
 /// The cached records. Those that are gone are bounded on their own, so that asking for many of them drives no live one out.
 pub struct Shelf {
-    live: Cache<SessionKey, Entry, Scale>,
-    gone: Cache<SessionKey, Gone>,
+    live: Cache<Filed, Arc<Slot>, Scale>,
+    desk: Desk,
+    gone: Cache<Filed, Gone>,
     generations: Box<[Mutex<u64>]>,
     spare: Mutex<u64>,
     hasher: RandomState,
@@ -72,8 +61,11 @@ pub struct Shelf {
 impl Shelf {
     pub fn new(settings: CacheSettings, clock: Arc<dyn Clock>) -> Self {
         let remembered = (settings.sessions / GONE_SHARE).max(1);
+        let open = settings.bytes / OPEN_SHARE;
+        let packed = settings.bytes - open;
         Shelf {
-            live: Cache::with_weighter(settings.sessions, settings.bytes, Scale::new(settings.sessions, settings.bytes)),
+            live: Cache::with_weighter(settings.sessions, packed, Scale::new(settings.sessions, packed)),
+            desk: Desk::new(usize::try_from(open).unwrap_or(usize::MAX)),
             gone: Cache::new(remembered),
             generations: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
             spare: Mutex::new(0),
@@ -90,10 +82,14 @@ impl Shelf {
     /// The record, if what is cached of it may still be told.
     pub fn find(&self, key: &SessionKey, now: Timestamp) -> Option<Found> {
         let at = self.clock.moment();
-        if let Some(entry) = self.live.get(key) {
+        let key = &Filed::sought(key);
+        if let Some(slot) = self.live.get(key) {
             // One that has expired is read again: another proxy may have noted a use.
-            if entry.record.is_live(now) && self.may_tell(entry.read_at, at) {
-                return Some(Found::Live(entry.record, entry.version));
+            if self.may_tell(slot.read_at, at)
+                && let Some((record, version)) = self.desk.open(&slot)
+                && record.is_live(now)
+            {
+                return Some(Found::Live(record, version));
             }
             return self.aged();
         }
@@ -155,8 +151,10 @@ impl Shelf {
     pub(super) fn forget(&self, whose: &Whose) {
         self.move_on();
         match whose {
-            Whose::User(user) => self.live.retain(|_, entry| entry.record.user.as_ref() != Some(user)),
-            Whose::Older(moment) => self.live.retain(|_, entry| entry.record.created_at.is_some_and(|began| began >= *moment)),
+            Whose::User(user) => self.live.retain(|_, slot| slot.packed().label().is_some_and(|label| label.user != Some(user))),
+            Whose::Older(moment) => {
+                self.live.retain(|_, slot| slot.packed().label().and_then(|label| label.created_at).is_some_and(|began| began >= *moment));
+            }
             Whose::Everybody => self.live.clear(),
         }
     }
@@ -173,11 +171,11 @@ impl Shelf {
     pub fn changed(&self, key: &SessionKey, change: &Change) {
         let mut generation = self.generation(key);
         *generation += 1;
-        let known = self.live.peek(key);
+        let known = self.live.peek(&Filed::sought(key));
         match (change, &known) {
-            (Change::Written { mark, revision, .. }, Some(entry)) if entry.knows(mark.as_ref(), *revision) => return,
-            (Change::Touched { expires_at, updated_at }, Some(entry)) => {
-                return self.put_touched(key, entry, *expires_at, *updated_at, None);
+            (Change::Written { mark, revision, .. }, Some(slot)) if knows(slot, mark.as_ref(), *revision) => return,
+            (Change::Touched { expires_at, updated_at }, Some(slot)) => {
+                return self.put_touched(key, slot, *expires_at, *updated_at, None);
             }
             (Change::Touched { .. }, None) => return,
             _ => self.drop_record(key),
@@ -186,14 +184,15 @@ impl Shelf {
         if change.is_end(self.clock.now()) {
             self.tell_end(key, known);
         } else {
-            let (handle, user) = names(known);
+            let (handle, user) = names(known.and_then(|slot| slot.read()));
             self.tell(News::Changed { key: key.clone(), handle, user });
         }
     }
 
     /// Passes on that a session is over. A pointer goes without notice: its session lives on.
-    pub(super) fn tell_end(&self, key: &SessionKey, known: Option<Entry>) {
-        if known.as_ref().is_none_or(|entry| entry.record.moved.is_none()) {
+    pub(super) fn tell_end(&self, key: &SessionKey, known: Option<Arc<Slot>>) {
+        let known = known.and_then(|slot| slot.read());
+        if known.as_ref().is_none_or(|(record, _)| record.moved.is_none()) {
             let (handle, user) = names(known);
             self.tell(News::Ended { key: key.clone(), handle, user });
         }
@@ -201,45 +200,58 @@ impl Shelf {
 
     // What follows, down to `put_touched`, is for whoever holds the key's generation.
 
-    pub(super) fn peek(&self, key: &SessionKey) -> Option<Entry> {
-        self.live.peek(key)
+    pub(super) fn peek(&self, key: &SessionKey) -> Option<Arc<Slot>> {
+        self.live.peek(&Filed::sought(key))
     }
 
     pub(super) fn drop_record(&self, key: &SessionKey) {
-        self.live.remove(key);
-        self.gone.remove(key);
+        self.live.remove(&Filed::sought(key));
+        self.gone.remove(&Filed::sought(key));
     }
 
     pub(super) fn put(&self, key: &SessionKey, found: &Found, read_at: Moment) {
         match found {
             Found::Live(record, version) => {
-                self.gone.remove(key);
-                self.live.insert(key.clone(), Entry { record: record.clone(), version: version.clone(), read_at });
+                self.gone.remove(&Filed::sought(key));
+                if let Some(slot) = self.put_packed(key, record, version, read_at) {
+                    self.desk.open_with(&slot, (record.clone(), version.clone()));
+                }
             }
             Found::Expired(record) => self.put_gone(key, Some(record), read_at),
             Found::Absent => self.put_gone(key, None, read_at),
         }
     }
 
+    /// `None`: it cannot be packed, and nothing is cached.
+    fn put_packed(&self, key: &SessionKey, record: &Record, version: &Version, read_at: Moment) -> Option<Arc<Slot>> {
+        let slot = Slot::new(record, version, read_at);
+        match &slot {
+            Some(slot) => self.live.insert(Filed::sought(key).to_owned(), slot.clone()),
+            None => drop(self.live.remove(&Filed::sought(key))),
+        }
+        slot
+    }
+
     fn put_gone(&self, key: &SessionKey, record: Option<&Arc<Record>>, read_at: Moment) {
-        self.live.remove(key);
+        self.live.remove(&Filed::sought(key));
         let times_only = |record: &Arc<Record>| Arc::new(Record { data: Data::default(), ..Record::clone(record) });
-        self.gone.insert(key.clone(), Gone { record: record.map(times_only), read_at });
+        self.gone.insert(Filed::sought(key).to_owned(), Gone { record: record.map(times_only), read_at });
     }
 
     pub(super) fn put_touched(
         &self,
         key: &SessionKey,
-        entry: &Entry,
+        slot: &Slot,
         expires_at: Option<Timestamp>,
         updated_at: Option<Timestamp>,
         client: Option<&Client>,
     ) {
-        let mut record = Record::clone(&entry.record);
+        let Some((record, version)) = slot.read() else { return self.drop_record(key) };
+        let mut record = Arc::unwrap_or_clone(record);
         record.expires_at = record.expires_at.map(|old| expires_at.map_or(old, |new| old.max(new)));
         record.updated_at = record.updated_at.max(updated_at);
         record.client = client.cloned().or(record.client);
-        self.live.insert(key.clone(), Entry { record: Arc::new(record), ..entry.clone() });
+        self.put_packed(key, &record, &version, slot.read_at);
     }
 
     /// The change stream's state, which the task that follows it keeps.
@@ -272,7 +284,7 @@ impl Shelf {
         let found = self.live.hits() + self.gone.hits();
         CacheHealth {
             entries: self.live.len() as u64,
-            bytes: self.live.weight(),
+            bytes: self.live.weight() + self.desk.taken() as u64,
             gone: self.gone.len() as u64,
             hits: found.saturating_sub(self.aged.load(Ordering::Relaxed)),
             misses,
@@ -281,6 +293,12 @@ impl Shelf {
     }
 }
 
-fn names(known: Option<Entry>) -> (Option<Handle>, Option<String>) {
-    known.map_or((None, None), |entry| (entry.record.handle.clone(), entry.record.user.clone()))
+/// Whether this is what the writer wrote, or something later. The mark alone does not tell: a record that is made a dead one keeps it.
+fn knows(slot: &Slot, mark: Option<&WriteToken>, revision: Option<u64>) -> bool {
+    let (Some((record, Version { revision: Some(own), .. })), Some(told)) = (slot.read(), revision) else { return false };
+    own > told || own == told && mark.is_some() && record.last_write.as_ref() == mark
+}
+
+fn names(known: Option<Opened>) -> (Option<Handle>, Option<String>) {
+    known.map_or((None, None), |(record, _)| (record.handle.clone(), record.user.clone()))
 }

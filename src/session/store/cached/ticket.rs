@@ -67,8 +67,8 @@ impl Writing<'_> {
         let is_last = *generation == began;
         *generation += 1;
         match shelf.peek(key) {
-            Some(entry) if is_last && entry.version == *seen => {
-                shelf.put_touched(key, &entry, touch.expires_at, Some(touch.updated_at), touch.client.as_ref());
+            Some(slot) if is_last && slot.read().is_some_and(|(_, version)| version == *seen) => {
+                shelf.put_touched(key, &slot, touch.expires_at, Some(touch.updated_at), touch.client.as_ref());
             }
             _ => shelf.drop_record(key),
         }

@@ -1,12 +1,16 @@
 //! What a cached session weighs, so that one number bounds both how many there are and what they take.
 
-use super::shelf::Entry;
-use crate::session::id::SessionKey;
+use super::desk::{Opened, Slot};
+use super::filed::Filed;
 use crate::session::record::{Field, Record};
 use quick_cache::Weighter;
+use std::sync::Arc;
 
 /// What the map, the allocator and the counters take beside a record (measured).
 const AROUND: usize = 340;
+
+/// What the allocator and the desk take beside an open record (estimated: some twenty blocks).
+const AROUND_OPEN: usize = 240;
 
 /// What the allocator takes beside a field's text (measured).
 const PER_FIELD: usize = size_of::<Field>() + 16;
@@ -24,15 +28,15 @@ impl Scale {
     }
 }
 
-impl Weighter<SessionKey, Entry> for Scale {
-    fn weight(&self, key: &SessionKey, entry: &Entry) -> u64 {
-        let seen = entry.version.session.as_ref().map_or(0, |seen| seen.len());
-        ((AROUND + key.as_str().len() + seen + size(&entry.record)) as u64).max(self.share)
+impl Weighter<Filed, Arc<Slot>> for Scale {
+    fn weight(&self, key: &Filed, slot: &Arc<Slot>) -> u64 {
+        ((AROUND + key.outside() + slot.packed().len()) as u64).max(self.share)
     }
 }
 
-/// What a record takes in memory, estimated.
-pub fn size(record: &Record) -> usize {
+/// What an open record takes in memory, estimated.
+pub fn opened((record, version): &Opened) -> usize {
+    let seen = version.session.as_ref().map_or(0, |seen| seen.len());
     let data: usize = record.data.iter().map(|field| PER_FIELD + field.name().map_or(8, str::len) + field.json().len()).sum();
     let texts = [
         record.user.as_ref().map_or(0, String::len),
@@ -40,5 +44,5 @@ pub fn size(record: &Record) -> usize {
         record.handle.as_ref().map_or(0, |handle| handle.as_str().len()),
         record.client.as_ref().map_or(0, |client| client.agent.len() + client.address.len()),
     ];
-    size_of::<Record>() + data + texts.iter().sum::<usize>()
+    AROUND_OPEN + size_of::<Record>() + seen + data + texts.iter().sum::<usize>()
 }
