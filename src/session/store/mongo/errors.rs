@@ -5,6 +5,8 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 
 /// The server that refuses in these ways has not applied the write: not primary, shutting down.
 const NOT_APPLIED: [i32; 6] = [10107, 11600, 11602, 13436, 189, 91];
+/// A single server, where nobody can depose anybody: it knows no linearizable reads.
+pub const NOT_A_REPLICA_SET: i32 = 123;
 const DUPLICATE_KEY: i32 = 11000;
 /// Larger than BSON allows; larger than that after an update; message too large to parse.
 const TOO_LARGE: [i32; 3] = [10334, 17419, 17420];
