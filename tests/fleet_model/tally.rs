@@ -92,6 +92,12 @@ impl Tally {
         self.until("answers of a kind", Duration::from_secs(60), || self.count(outcome) >= many).await;
     }
 
+    /// Lets the visitors go on for so long.
+    pub async fn pass(&self, length: Duration) {
+        let began = Instant::now();
+        self.until("time passes", length * 2, || began.elapsed() >= length).await;
+    }
+
     async fn until(&self, what: &str, within: Duration, is_so: impl Fn() -> bool) -> Duration {
         let began = Instant::now();
         while !is_so() {

@@ -9,7 +9,7 @@ pub const FIELDS: [&str; 3] = ["f0", "f1", "f2"];
 /// The promise of `src/README.md`: the others know after max(`ttl`, 1 s) + `read_timeout`, here with the defaults.
 pub const BOUND: Duration = Duration::from_secs(2 + 1);
 /// What a busy machine may add to it.
-const SLACK: Duration = Duration::from_millis(1500);
+pub const SLACK: Duration = Duration::from_millis(1500);
 
 /// An acknowledgement: by which proxy, and when it was in the visitor's hands.
 #[derive(Clone, Copy, Debug)]

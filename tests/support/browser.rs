@@ -4,7 +4,7 @@
 use super::{bytes_of, find, latin1};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -172,10 +172,11 @@ impl SetCookie {
     }
 }
 
-/// A connection that is kept alive from one request to the next, and made anew when it was closed.
+/// A connection that is kept alive from one request to the next, and made anew when it was closed or has been idle for long: then the
+/// server may be about to close it.
 pub struct KeptAlive {
     addr: SocketAddr,
-    halves: Option<(OwnedReadHalf, OwnedWriteHalf)>,
+    halves: Option<(OwnedReadHalf, OwnedWriteHalf, Instant)>,
 }
 
 impl KeptAlive {
@@ -189,13 +190,13 @@ impl KeptAlive {
         let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{fields}{length}\r\n", self.addr);
         let (mut reader, mut writer) = match self.halves.take() {
-            Some(halves) => halves,
-            None => TcpStream::connect(self.addr).await?.into_split(),
+            Some((reader, writer, used)) if used.elapsed() < PATIENCE => (reader, writer),
+            _ => TcpStream::connect(self.addr).await?.into_split(),
         };
         let page = tokio::time::timeout(PATIENCE, exchange(&mut reader, &mut writer, request.as_bytes(), method));
         let page = page.await.map_err(|_| Error::new(ErrorKind::TimedOut, "no complete answer"))??;
         if !page.header("Connection").is_some_and(|said| said.eq_ignore_ascii_case("close")) {
-            self.halves = Some((reader, writer));
+            self.halves = Some((reader, writer, Instant::now()));
         }
         Ok(page)
     }
