@@ -133,6 +133,27 @@ async fn setting_the_wall_clock_neither_ages_nor_rejuvenates_what_is_cached() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_jumps_revives_nothing_that_is_remembered_as_ended_and_ends_nothing_that_is_cached() {
+    let scene = Scene::new();
+    let (first, version) = created(scene.cached.as_ref(), "ended", record()).await;
+    created(scene.cached.as_ref(), "removed", record()).await;
+    created(scene.cached.as_ref(), "alive", record()).await;
+    let dead = Record { expires_at: Some(NOW), ended: Some(Lapse::Revoked), ..changed(&first, "a", "1") };
+    scene.cached.update(&key("ended"), &version, Arc::new(dead), NOW).await.unwrap();
+    scene.cached.remove(&key("removed")).await.unwrap();
+
+    for now in [LATER, NOW.minus(Duration::from_secs(3000)), Timestamp(0), LATER.plus(Duration::from_secs(3000)), NOW] {
+        scene.clock.set(now);
+        for name in ["ended", "removed"] {
+            let found = scene.cached.load(&key(name), now).await.unwrap();
+            assert!(!matches!(found, Found::Live(..)), "{name} at {now:?}: {found:?}");
+        }
+        let found = scene.cached.load(&key("alive"), now).await.unwrap();
+        assert_eq!(matches!(found, Found::Live(..)), now < LATER, "at {now:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_age_counts_from_the_beginning_of_the_read() {
     let scene = Scene::gated();
     scene.store.create(&key("k"), Arc::new(record())).await.unwrap();
