@@ -2,6 +2,8 @@
 //!
 //! Each visitor knows what was acknowledged, and checks every answer against that (`ticket.rs`). `--no-capture` shows what was counted.
 
+#[path = "fleet_model/quiet.rs"]
+mod quiet;
 #[path = "fleet_model/site.rs"]
 mod site;
 mod support;
@@ -12,12 +14,10 @@ mod ticket;
 #[path = "fleet_model/visitor.rs"]
 mod visitor;
 
-use mongodb::bson::{Document, doc};
 use site::{PROXIES, Site};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::Traffic;
 use tally::{Outcome, Tally};
 use ticket::{BOUND, SLACK};
@@ -31,8 +31,6 @@ const SEED: u64 = 4;
 const FAILOVER: Duration = Duration::from_secs(40);
 /// Nothing has to be elected.
 const RECOVERY: Duration = Duration::from_secs(20);
-/// An end that the store refused is tried again at least every ten seconds.
-const LAST_WORD: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_breaks_nothing_acknowledged_is_lost_nobody_is_signed_out_and_nobody_let_in() {
@@ -62,15 +60,15 @@ async fn whatever_breaks_nothing_acknowledged_is_lost_nobody_is_signed_out_and_n
         visitors.push(visit.await.expect("a visitor"));
     }
     tally.phase("when all is quiet");
-    let mut quiet = Vec::new();
+    let mut settling = Vec::new();
     for visitor in visitors {
-        quiet.push(tokio::spawn(settle(visitor)));
+        settling.push(tokio::spawn(quiet::settle(visitor)));
     }
     let mut settled = Vec::new();
-    for visitor in quiet {
+    for visitor in settling {
         settled.push(visitor.await.expect("a visitor"));
     }
-    let unlike = look_into_the_store(&site, &settled).await;
+    let unlike = quiet::look_into_the_store(&site, &settled).await;
     let defects: Vec<String> = site
         .proxies
         .iter()
@@ -138,81 +136,4 @@ async fn break_everything(site: &mut Site, tally: &Tally) {
     tally.phase("all are killed and started again");
     site.set.restart_all().await;
     tally.well_again(FAILOVER).await;
-}
-
-/// What a visitor found at the end.
-struct Settled {
-    visitor: Visitor,
-    /// What both proxies showed of the session that goes on.
-    data: Option<serde_json::Value>,
-    objections: Vec<String>,
-}
-
-/// Looks at everything once more, by both proxies: when all is quiet they agree, and what was ended is gone.
-async fn settle(mut visitor: Visitor) -> Settled {
-    tokio::time::sleep(BOUND + SLACK).await;
-    let (mut objections, mut shown) = (Vec::new(), Vec::new());
-    let began = Instant::now();
-    for proxy in 0..PROXIES {
-        while visitor.ticket.is_some() && began.elapsed() < LAST_WORD {
-            match visitor.shown(proxy).await {
-                Ok(None) => continue,
-                Ok(Some(now)) => shown.push(now),
-                Err(objection) => objections.push(objection),
-            }
-            break;
-        }
-        for number in 0..visitor.ghosts.len() {
-            loop {
-                match visitor.haunt(number, proxy).await {
-                    Ok(true) => break,
-                    Ok(false) if began.elapsed() < LAST_WORD => tokio::time::sleep(Duration::from_millis(50)).await,
-                    Ok(false) => objections.push("an end was never final".to_owned()),
-                    Err(objection) => objections.push(objection),
-                }
-                if !objections.is_empty() {
-                    break;
-                }
-            }
-        }
-    }
-    let agree = match (&visitor.ticket, &shown[..]) {
-        (None, []) => true,
-        (Some(ticket), [one, other]) => one == other && ticket.may_hold(&one.data),
-        _ => false,
-    };
-    if !agree {
-        objections.push(format!("the proxies show {shown:?}"));
-    }
-    Settled { data: shown.first().map(|shown| shown.data.clone()), visitor, objections }
-}
-
-/// The store holds what the proxies show, and nothing of what was ended.
-async fn look_into_the_store(site: &Site, settled: &[Settled]) -> Vec<String> {
-    let client = site.set.client().await;
-    let documents = client.database("cloakroom").collection::<Document>("sessions");
-    let mut unlike = Vec::new();
-    for Settled { visitor, data, .. } in settled {
-        let Some(ticket) = &visitor.ticket else { continue };
-        let stored = documents.find_one(doc! { "handle": &ticket.handle }).await.expect("the store answers");
-        let session = stored.as_ref().and_then(|stored| serde_json::from_str::<serde_json::Value>(stored.get_str("session").ok()?).ok());
-        let session = session.map(|mut session| {
-            session.as_object_mut().map(|session| session.remove("cookie"));
-            session
-        });
-        if session != *data {
-            unlike.push(format!("the store holds {session:?}, the proxies show {data:?}"));
-        }
-    }
-    let live = doc! { "handle": { "$exists": true }, "ended": { "$exists": false } };
-    let live: HashSet<String> = documents
-        .distinct("handle", live)
-        .await
-        .expect("the store answers")
-        .into_iter()
-        .filter_map(|handle| Some(handle.as_str()?.to_owned()))
-        .collect();
-    let ghosts = settled.iter().flat_map(|settled| &settled.visitor.ghosts).filter(|ghost| live.contains(&ghost.handle));
-    unlike.extend(ghosts.map(|ghost| format!("the store holds the ended session {}", ghost.handle)));
-    unlike
 }

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// So many ended sessions are tried again.
 const MOST_GHOSTS: usize = 6;
 
+/// Longer than any operation of the store is under way.
+const LATE: Duration = Duration::from_secs(10);
+
 const HERE: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
 
 pub struct Visitor {
@@ -20,7 +23,10 @@ pub struct Visitor {
     lines: Vec<[KeptAlive; PROXIES]>,
     tally: Arc<Tally>,
     latest: u64,
+    /// The session of the device at hand, and of the one that lies aside.
     pub ticket: Option<Ticket>,
+    other: Option<Ticket>,
+    stays_away_until: Option<Instant>,
     pub ghosts: Vec<Ghost>,
 }
 
@@ -91,22 +97,36 @@ impl Visitor {
     pub fn new(number: u64, seed: u64, addresses: [SocketAddr; PROXIES], tally: Arc<Tally>) -> Self {
         let lines = (0..2).map(|_| addresses.map(KeptAlive::to)).collect();
         let dice = Dice(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        Visitor { name: format!("u{number}"), dice, lines, tally, latest: 0, ticket: None, ghosts: Vec::new() }
+        Visitor {
+            name: format!("u{number}"),
+            dice,
+            lines,
+            tally,
+            latest: 0,
+            ticket: None,
+            other: None,
+            stays_away_until: None,
+            ghosts: Vec::new(),
+        }
     }
 
     /// Thinks for a moment, then does something.
     pub async fn act(&mut self) {
         tokio::time::sleep(Duration::from_millis(30 + self.dice.below(400))).await;
+        if self.dice.below(4) == 0 {
+            self.take_the_other_device();
+        }
         let proxy = self.dice.below(PROXIES as u64) as usize;
         let objection = match (self.ticket.is_some(), self.dice.below(100)) {
-            (false, 0..70) => self.log_in(proxy).await,
+            (false, 0..70) if self.stays_away_until.is_none_or(|until| until < Instant::now()) => self.log_in(proxy).await,
             (false, 70..80) | (true, 0..3) => self.come_as_a_stranger(proxy).await,
             (false, _) | (true, 3..9) => self.come_back_as_a_ghost(proxy).await,
             (true, 9..55) => self.look(proxy).await,
             (true, 55..82) => self.change(proxy).await,
             (true, 82..90) => self.change_two_at_once().await,
             (true, 90..93) => self.log_out(proxy, false).await,
-            (true, 93..96) => self.log_out(proxy, true).await,
+            (true, 93..95) => self.log_out(proxy, true).await,
+            (true, 95..97) => self.log_out_everywhere(proxy).await,
             (true, _) => self.log_out_during_a_change().await,
         };
         if let Err(objection) = objection {
@@ -114,6 +134,10 @@ impl Visitor {
             // What follows would only repeat it.
             self.ticket = None;
         }
+    }
+
+    pub fn take_the_other_device(&mut self) {
+        std::mem::swap(&mut self.ticket, &mut self.other);
     }
 
     async fn ask(&mut self, proxy: usize, question: Question<'_>) -> Result<Told, String> {
@@ -216,12 +240,25 @@ impl Visitor {
             (false, false) => return Err("a logout left the cookie".to_owned()),
             (_, true) => {}
         }
-        if let Some(ticket) = self.ticket.take() {
-            let ghost = ticket.ended(told.ack(), !told.is_refusal());
-            if self.ghosts.len() >= MOST_GHOSTS {
-                self.ghosts.remove(0);
-            }
-            self.ghosts.push(ghost);
+        let ended = self.ticket.take();
+        self.bury(ended, told);
+        Ok(())
+    }
+
+    fn bury(&mut self, ended: Option<Ticket>, told: &Told) {
+        self.ghosts.extend(ended.map(|ticket| ticket.ended(told.ack(), !told.is_refusal())));
+        self.ghosts.drain(..self.ghosts.len().saturating_sub(MOST_GHOSTS));
+    }
+
+    async fn log_out_everywhere(&mut self, proxy: usize) -> Result<(), String> {
+        let Some(cookie) = self.ticket.as_ref().map(|ticket| ticket.cookie.clone()) else { return Ok(()) };
+        let told = self.ask(proxy, Question::get(Kind::LogOut, "/out/all", Some(&cookie))).await?;
+        self.note_logout(&told)?;
+        if self.ticket.is_none() {
+            let ended = self.other.take();
+            self.bury(ended, &told);
+            // An end of all whose outcome nobody knows may yet come, and end what begins meanwhile.
+            self.stays_away_until = told.is_refusal().then(|| Instant::now() + LATE);
         }
         Ok(())
     }
