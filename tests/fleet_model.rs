@@ -28,9 +28,9 @@ const VISITORS: u64 = 200;
 const SEED: u64 = 4;
 
 /// An election takes two seconds, and a stalled primary's followers cling to it for up to twelve more.
-const FAILOVER: Duration = Duration::from_secs(40);
+const FAILOVER: Duration = Duration::from_secs(60);
 /// Nothing has to be elected.
-const RECOVERY: Duration = Duration::from_secs(20);
+const RECOVERY: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_breaks_nothing_acknowledged_is_lost_nobody_is_signed_out_and_nobody_let_in() {

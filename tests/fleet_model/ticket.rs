@@ -80,7 +80,7 @@ impl Ticket {
             let acknowledged = written.iter().filter(|one| one.stored.is_some_and(|ack| ack.binds(proxy, asked)));
             let floor = acknowledged.map(|one| one.value).max();
             let is_known = written.iter().any(|one| Some(one.value) == value);
-            (!is_known || value < floor).then(|| (field, value, floor))
+            (!is_known || value < floor).then_some((field, value, floor))
         });
         let (field, value, floor) = wrong?;
         let written: Vec<_> = self.fields[field].iter().rev().take(5).map(|one| (one.value, one.stored.map(|ack| ack.by))).collect();

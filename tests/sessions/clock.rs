@@ -10,7 +10,7 @@ const JUMPS: [Timestamp; 4] = [Timestamp(0), Timestamp(START.0 - 86_400_000), ST
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_revives_no_ended_session() {
-    for ending in [end(), end_all(), max_age(0 * SECOND), login("bob"), login("alice")] {
+    for ending in [end(), end_all(), max_age(std::time::Duration::ZERO), login("bob"), login("alice")] {
         let bench = Bench::new();
         let cookie = bench.begin(Changes { login: Some("alice".into()), ..set(r#"{"a":1}"#) }).await;
         bench.clock.advance(MINUTE);
