@@ -2,7 +2,7 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{App, Browser, Cloakroom, Mongod};
+use support::{App, Browser, Cloakroom, Mongod, ReplicaSet};
 
 const SET: &str = "/set?json=%7B%22userinfo%22:%22admin%22%7D";
 const LIMIT: Duration = Duration::from_millis(700);
@@ -338,4 +338,29 @@ async fn a_store_that_stays_away_costs_visitors_no_waiting_after_a_while() {
     mongod.restart().await;
     recovers(&mut browser, Duration::from_secs(8)).await;
     proxy.logged("the session store answers again").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_a_primary_holds_that_has_lost_its_followers_is_not_acknowledged() {
+    let (app, mut set) = (App::start().await, ReplicaSet::start().await);
+    let proxy = Cloakroom::start(&on_mongo(&set.uri(), &app, "")).await;
+    let mut browser = Browser::new(proxy.addr());
+    while browser.cookie("cloakroom").is_none() {
+        browser.get("/set?json=%7B%22n%22:1%7D").await;
+    }
+    let primary = set.primary().await;
+    let followers: Vec<usize> = (0..3).filter(|number| *number != primary).collect();
+
+    followers.iter().for_each(|number| set.freeze(*number));
+    let (change, login) = (browser.get("/set?json=%7B%22n%22:2%7D").await, Browser::new(proxy.addr()).get("/login-as?user=alice").await);
+    // Deposed before anybody has taken over what it held.
+    set.kill(primary);
+    followers.iter().for_each(|number| set.thaw(*number));
+    set.primary_among(&followers).await;
+
+    assert_eq!((change.status, login.status), (503, 503));
+    recovers(&mut browser, Duration::from_secs(20)).await;
+    // A follower may have got the change all the same.
+    let stored = browser.get("/echo").await.received("X-Session-N");
+    assert!(stored == ["1"] || stored == ["2"], "{stored:?}");
 }

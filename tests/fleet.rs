@@ -118,6 +118,8 @@ async fn what_one_proxy_ends_or_changes_the_others_see_in_well_under_a_second() 
     let of_all = until("the end of all is seen", SLACK, || !there.holds("of user")).await;
 
     println!("seen elsewhere after {of_change:?}, {of_end:?}, {of_all:?}");
+    let settled = here.store.load_settled(&key("changed"), NOW).await.unwrap();
+    assert!(matches!(&settled, Found::Live(record, _) if **record == next), "{settled:?}");
     assert_eq!(loaded(there.store.as_ref(), "changed").await.0, next);
     let (handle, user) = (record().handle, |user: &str| Some(user.to_owned()));
     assert_eq!(news.recv().await, Ok(News::Changed { key: key("changed"), handle: handle.clone(), user: user("ada") }));

@@ -8,6 +8,7 @@ mod sessions {
     mod tap;
 
     mod change;
+    mod clock;
     mod cookie;
     mod decisions;
     mod devices;

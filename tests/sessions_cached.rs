@@ -11,6 +11,7 @@ mod sessions {
     #[allow(dead_code)] // the same
     mod tap;
 
+    mod clock;
     mod devices;
     mod end;
     mod faults;

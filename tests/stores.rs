@@ -55,6 +55,7 @@ macro_rules! suite {
                 create_refuses_the_key_of_an_expired_record
                 keys_are_told_apart_by_every_character
                 an_expired_record_is_never_live
+                what_is_settled_is_told_as_by_a_load
                 update_replaces_the_version_seen
                 update_of_an_older_version_is_stale
                 update_takes_absent_fields_away

@@ -272,7 +272,7 @@ impl Sessions {
                 Ok(()) => return Ok((id, key)),
                 Err(StoreError::Taken) => {}
                 Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                    let found = self.store.load(&key, now).await;
+                    let found = self.store.load_settled(&key, now).await;
                     if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
                         return Ok((id, key));
                     }
@@ -307,7 +307,7 @@ impl Sessions {
         }
     }
 
-    /// What has become of the record that this write was meant for.
+    /// What has become of the record that this write was meant for. What a primary alone holds does not count: the next one may not have it.
     async fn read_back(
         &self,
         session: &Session,
@@ -315,7 +315,7 @@ impl Sessions {
         successor: Option<&SessionKey>,
         now: Timestamp,
     ) -> Result<Swap, Arc<StoreError>> {
-        match self.store.load(&session.key, now).await.map_err(Arc::new)? {
+        match self.store.load_settled(&session.key, now).await.map_err(Arc::new)? {
             Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
             Found::Live(found, version) if found.moved.is_none() => Ok(Swap::Stale(self.reloaded(session, found, version))),
             _ => self.renewed_meanwhile(session, successor, now).await,

@@ -211,7 +211,7 @@ impl Sessions {
 
     /// The record of a key if it is live or leads on.
     async fn still_there(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Seen>, StoreError> {
-        match self.store.load(key, now).await {
+        match self.store.load_settled(key, now).await {
             Ok(Found::Live(record, version)) => Ok(Some((record, version))),
             Ok(Found::Expired(record)) if record.moved.is_some() => Ok(Some((record, Version::default()))),
             Ok(Found::Expired(_) | Found::Absent) | Err(StoreError::Unreadable { .. }) => Ok(None),

@@ -61,7 +61,7 @@ impl Epoch {
 
 /// Stands for what the user could prove when this session began: a digest of their name and of the stored hash of their password, made by
 /// the desk that has checked it (`auth/credential.rs`). When the desk does not hold by it any more, the session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential(pub [u8; 16]);
 
 impl Credential {

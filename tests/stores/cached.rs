@@ -3,7 +3,7 @@
 use crate::records::{LATER, NOW, changed, created, key, loaded, of_user, record, touch};
 use crate::slow_answer::SlowAnswer;
 use crate::tap::{Fault, Tap};
-use cloakroom::clock::ManualClock;
+use cloakroom::clock::{ManualClock, Timestamp};
 use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::record::{Record, WriteToken};
 use cloakroom::session::store::Operation::{Create, Load, Remove, Touch, Update};
@@ -129,6 +129,27 @@ async fn setting_the_wall_clock_neither_ages_nor_rejuvenates_what_is_cached() {
     scene.clock.set(NOW.minus(Duration::from_secs(3000)));
     scene.clock.advance(TTL);
     assert_eq!(scene.revision("k").await, Some(2));
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_revives_nothing_that_is_remembered_as_ended_and_ends_nothing_that_is_cached() {
+    let scene = Scene::new();
+    let (first, version) = created(scene.cached.as_ref(), "ended", record()).await;
+    created(scene.cached.as_ref(), "removed", record()).await;
+    created(scene.cached.as_ref(), "alive", record()).await;
+    let dead = Record { expires_at: Some(NOW), ended: Some(Lapse::Revoked), ..changed(&first, "a", "1") };
+    scene.cached.update(&key("ended"), &version, Arc::new(dead), NOW).await.unwrap();
+    scene.cached.remove(&key("removed")).await.unwrap();
+
+    for now in [LATER, NOW.minus(Duration::from_secs(3000)), Timestamp(0), LATER.plus(Duration::from_secs(3000)), NOW] {
+        scene.clock.set(now);
+        for name in ["ended", "removed"] {
+            let found = scene.cached.load(&key(name), now).await.unwrap();
+            assert!(!matches!(found, Found::Live(..)), "{name} at {now:?}: {found:?}");
+        }
+        let found = scene.cached.load(&key("alive"), now).await.unwrap();
+        assert_eq!(matches!(found, Found::Live(..)), now < LATER, "at {now:?}: {found:?}");
+    }
 }
 
 #[tokio::test]

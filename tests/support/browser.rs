@@ -4,9 +4,10 @@
 use super::{bytes_of, find, latin1};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -171,9 +172,43 @@ impl SetCookie {
     }
 }
 
+/// A connection that is kept alive from one request to the next, and made anew when it was closed or has been idle for long: then the
+/// server may be about to close it.
+pub struct KeptAlive {
+    addr: SocketAddr,
+    halves: Option<(OwnedReadHalf, OwnedWriteHalf, Instant)>,
+}
+
+impl KeptAlive {
+    pub fn to(addr: SocketAddr) -> Self {
+        Self { addr, halves: None }
+    }
+
+    /// A request without a body.
+    pub async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Page> {
+        let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{fields}{length}\r\n", self.addr);
+        let (mut reader, mut writer) = match self.halves.take() {
+            Some((reader, writer, used)) if used.elapsed() < PATIENCE => (reader, writer),
+            _ => TcpStream::connect(self.addr).await?.into_split(),
+        };
+        let page = tokio::time::timeout(PATIENCE, exchange(&mut reader, &mut writer, request.as_bytes(), method));
+        let page = page.await.map_err(|_| Error::new(ErrorKind::TimedOut, "no complete answer"))??;
+        if !page.header("Connection").is_some_and(|said| said.eq_ignore_ascii_case("close")) {
+            self.halves = Some((reader, writer, Instant::now()));
+        }
+        Ok(page)
+    }
+}
+
 async fn fetch(addr: SocketAddr, request: &[u8], method: &str) -> Result<Page> {
     let (mut reader, mut writer) = TcpStream::connect(addr).await?.into_split();
-    let mut wire = Incoming { reader: &mut reader, raw: Vec::new(), at: 0 };
+    exchange(&mut reader, &mut writer, request, method).await
+}
+
+async fn exchange(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf, request: &[u8], method: &str) -> Result<Page> {
+    let mut wire = Incoming { reader, raw: Vec::new(), at: 0 };
     // An early refusal may come while a large body is still going out.
     let (_, page) = tokio::join!(writer.write_all(request), wire.page(method));
     page

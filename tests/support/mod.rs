@@ -17,11 +17,11 @@ pub mod script;
 pub mod wire;
 
 pub use app::App;
-pub use browser::{Browser, Page};
+pub use browser::{Browser, KeptAlive, Page};
 pub use cloakroom::Cloakroom;
 pub use mongo::Mongod;
 pub use raw::{Raw, RawApp};
-pub use relay::Relay;
+pub use relay::{Relay, Traffic};
 pub use replica_set::ReplicaSet;
 pub use script::Script;
 pub use wire::exchange;

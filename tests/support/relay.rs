@@ -1,27 +1,67 @@
-//! A relay in front of a server that can hold its breath: connections stay open, and nothing gets through either way.
+//! A relay in front of a server on loopback, which can do what networks do: delay, hold their breath, lose one direction, break off.
+//!
+//! It corrupts nothing. In front of a member of a replica set it tells the members' addresses as those of the relays in front of them,
+//! else a driver would leave the relay behind with the first answer.
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Traffic {
+    Flows,
+    /// Each piece comes so much later, either way.
+    Slow(Duration),
+    /// Connections stay open, and nothing gets through either way.
+    Held,
+    /// Connections stay open, and what is said to the server arrives; its answers do not.
+    Mute,
+    /// Connections break, new ones at once.
+    Cut,
+}
+
+/// Addresses, each with what is told instead; both of one length.
+pub type Names = Arc<[(String, String)]>;
+
 pub struct Relay {
     address: SocketAddr,
-    holds: watch::Sender<bool>,
+    traffic: watch::Sender<Traffic>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    ToServer,
+    FromServer,
 }
 
 impl Relay {
     /// To a server on loopback.
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let relay = Relay { address: listener.local_addr().expect("an address"), holds: watch::channel(false).0 };
-        let holds = relay.holds.clone();
+        Self::on(listener, port, Names::default())
+    }
+
+    /// One in front of each member of a replica set.
+    pub async fn to_members(ports: &[u16]) -> Vec<Self> {
+        let mut listeners = Vec::new();
+        for _ in ports {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
+        }
+        let told = |listener: &TcpListener| listener.local_addr().expect("an address").to_string();
+        let names: Names = ports.iter().zip(&listeners).map(|(port, listener)| (format!("127.0.0.1:{port}"), told(listener))).collect();
+        assert!(names.iter().all(|(member, relay)| member.len() == relay.len()), "{names:?}");
+        listeners.into_iter().zip(ports).map(|(listener, port)| Self::on(listener, *port, names.clone())).collect()
+    }
+
+    fn on(listener: TcpListener, port: u16, names: Names) -> Self {
+        let relay = Relay { address: listener.local_addr().expect("an address"), traffic: watch::channel(Traffic::Flows).0 };
+        let traffic = relay.traffic.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
-                let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-                tokio::spawn(carry(from_near, to_far, holds.subscribe()));
-                tokio::spawn(carry(from_far, to_near, holds.subscribe()));
+                tokio::spawn(serve(near, port, traffic.subscribe(), names.clone()));
             }
         });
         relay
@@ -31,22 +71,73 @@ impl Relay {
         self.address.port()
     }
 
+    pub fn set(&self, traffic: Traffic) {
+        self.traffic.send_replace(traffic);
+    }
+
     /// From now on nothing gets through.
     pub fn hold(&self) {
-        self.holds.send_replace(true);
+        self.set(Traffic::Held);
     }
 
     /// What was held gets through now, and all that comes.
     pub fn release(&self) {
-        self.holds.send_replace(false);
+        self.set(Traffic::Flows);
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut holds: watch::Receiver<bool>) {
-    let mut bytes = vec![0; 1 << 16];
-    while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if holds.wait_for(|holds| !holds).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
+async fn serve(near: TcpStream, port: u16, traffic: watch::Receiver<Traffic>, names: Names) {
+    let mut until_cut = traffic.clone();
+    let carried = async {
+        let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+        near.set_nodelay(true).ok();
+        far.set_nodelay(true).ok();
+        let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+        tokio::select! {
+            () = carry(from_near, to_far, Way::ToServer, traffic.clone(), Names::default()) => {}
+            () = carry(from_far, to_near, Way::FromServer, traffic, names) => {}
+        }
+    };
+    tokio::select! {
+        () = carried => {}
+        _ = until_cut.wait_for(|traffic| *traffic == Traffic::Cut) => {}
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, mut traffic: watch::Receiver<Traffic>, names: Names) {
+    let passes = |traffic: &Traffic| match traffic {
+        Traffic::Flows | Traffic::Slow(_) => true,
+        Traffic::Mute => way == Way::ToServer,
+        Traffic::Held | Traffic::Cut => false,
+    };
+    while let Ok(piece) = next(&mut from, &names).await {
+        let delay = match *traffic.borrow() {
+            Traffic::Slow(delay) => delay,
+            _ => Duration::ZERO,
+        };
+        tokio::time::sleep(delay).await;
+        if traffic.wait_for(passes).await.is_err() || to.write_all(&piece).await.is_err() {
             return;
         }
     }
+}
+
+/// What has come; with names to tell, one whole message.
+async fn next(from: &mut (impl AsyncRead + Unpin), names: &Names) -> std::io::Result<Vec<u8>> {
+    if names.is_empty() {
+        let mut bytes = vec![0; 1 << 16];
+        let count = from.read(&mut bytes).await?;
+        bytes.truncate(count);
+        return if count == 0 { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) };
+    }
+    // MongoDB's wire protocol: a message begins with its length.
+    let mut message = from.read_i32_le().await?.to_le_bytes().to_vec();
+    let length = i32::from_le_bytes(message[..].try_into().expect("four bytes"));
+    message.resize(usize::try_from(length).expect("a length").max(4), 0);
+    from.read_exact(&mut message[4..]).await?;
+    for (member, relay) in names.iter() {
+        let places: Vec<usize> = memchr::memmem::find_iter(&message, member).collect();
+        places.into_iter().for_each(|at| message[at..at + relay.len()].copy_from_slice(relay.as_bytes()));
+    }
+    Ok(message)
 }

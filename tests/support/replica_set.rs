@@ -46,6 +46,10 @@ impl ReplicaSet {
         format!("mongodb://{}/?replicaSet={NAME}", hosts.join(","))
     }
 
+    pub fn ports(&self) -> Vec<u16> {
+        self.members.iter().map(|member| member.port).collect()
+    }
+
     pub async fn client(&self) -> Client {
         Client::with_uri_str(self.uri()).await.expect("a client")
     }
@@ -92,6 +96,19 @@ impl ReplicaSet {
         let member = &mut self.members[number];
         member.child = spawn(&member.folder, member.port, true);
         self.answering(number).await;
+    }
+
+    /// Kills all members at once, then starts all again.
+    pub async fn restart_all(&mut self) {
+        let all = 0..self.members.len();
+        all.clone().for_each(|number| self.kill(number));
+        for number in all.clone() {
+            let member = &mut self.members[number];
+            member.child = spawn(&member.folder, member.port, true);
+        }
+        for number in all {
+            self.answering(number).await;
+        }
     }
 
     /// The primary gives up its office, in good order.

@@ -57,6 +57,21 @@ pub async fn an_expired_record_is_never_live(store: &dyn SessionStore) {
     assert_eq!(loaded(store, "k").await.0, record);
 }
 
+pub async fn what_is_settled_is_told_as_by_a_load(store: &dyn SessionStore) {
+    created(store, "live", record()).await;
+    store.create(&key("dead"), Arc::new(Record { expires_at: Some(NOW), ..record() })).await.unwrap();
+
+    for name in ["live", "dead", "none"] {
+        let (settled, loaded) = (store.load_settled(&key(name), NOW).await.unwrap(), store.load(&key(name), NOW).await.unwrap());
+        match (settled, loaded) {
+            (Found::Live(one, seen), Found::Live(other, also)) => assert_eq!((one, seen), (other, also)),
+            (Found::Expired(one), Found::Expired(other)) => assert_eq!(one.expires_at, other.expires_at),
+            (Found::Absent, Found::Absent) => {}
+            unlike => panic!("{name}: {unlike:?}"),
+        }
+    }
+}
+
 pub async fn update_replaces_the_version_seen(store: &dyn SessionStore) {
     let (first, version) = created(store, "k", record()).await;
     let second = changed(&first, "colour", "\"red\"");

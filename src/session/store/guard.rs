@@ -124,6 +124,10 @@ impl SessionStore for GuardedStore {
         self.pass(Operation::Load, self.inner.load(key, now)).await
     }
 
+    async fn load_settled(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
+        self.pass(Operation::Load, self.inner.load_settled(key, now)).await
+    }
+
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
         self.pass(Operation::Update, self.inner.update(key, seen, record, now)).await
     }

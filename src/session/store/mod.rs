@@ -41,6 +41,12 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Reads one record.
     async fn load(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError>;
 
+    /// Reads one record past every cache, and nothing of it that the store may yet take back (what only a primary has that is about to be
+    /// deposed). Slower than [`SessionStore::load`]: for what decides whether a write happened.
+    async fn load_settled(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
+        self.load(key, now).await
+    }
+
     /// Replaces the record if it is live at `now` and still the version `seen`.
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError>;
 

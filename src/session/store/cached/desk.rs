@@ -168,6 +168,7 @@ pub(super) fn bare(revision: u64) -> Record {
         moved: None,
         ended: None,
         epoch: None,
+        credential: None,
     }
 }
 

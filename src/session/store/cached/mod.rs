@@ -72,6 +72,10 @@ impl SessionStore for CachedStore {
         Ok(found)
     }
 
+    async fn load_settled(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
+        self.inner.load_settled(key, now).await
+    }
+
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
         let writing = self.shelf.writing(key);
         let updated = self.inner.update(key, seen, record.clone(), now).await;

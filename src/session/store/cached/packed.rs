@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::session::data::Data;
 use crate::session::id::{Handle, SessionKey, hex, unhex};
 use crate::session::lifecycle::Lapse;
-use crate::session::record::{Client, Epoch, Moved, Record, StoredCookie, WriteToken};
+use crate::session::record::{Client, Credential, Epoch, Moved, Record, StoredCookie, WriteToken};
 use lz4_flex::block;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -58,6 +58,7 @@ struct Head<'a> {
     moved: Option<(&'a str, Timestamp)>,
     ended: Option<Lapse>,
     epoch: Option<Epoch>,
+    credential: Option<Credential>,
     seen_revision: Option<u64>,
     /// Bytes of the version's `session`.
     seen: Option<usize>,
@@ -102,6 +103,7 @@ impl Packed {
             moved: record.moved.as_ref().map(|moved| (moved.to.as_str(), moved.at)),
             ended: record.ended,
             epoch: record.epoch,
+            credential: record.credential,
             seen_revision: version.revision,
             seen: seen.map(<[u8]>::len),
             cuts: record.data.cuts(),
@@ -134,6 +136,7 @@ impl Packed {
             moved: head.moved.map(|(to, at)| Moved { to: SessionKey::stored(to.to_owned()), at }),
             ended: head.ended,
             epoch: head.epoch,
+            credential: head.credential,
         };
         Some((Arc::new(record), Version { revision: head.seen_revision, session: head.seen.map(|_| session.into()) }))
     }
@@ -222,6 +225,7 @@ mod tests {
             moved,
             ended,
             epoch: numbers.1.map(Epoch),
+            credential: numbers.1.map(|number| Credential(u128::from(number).to_be_bytes())),
         })
     }
 

@@ -3,8 +3,8 @@
 use super::super::{Applied, Operation, StoreError};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
-/// The server that refuses in these ways has not applied the write: not primary, shutting down.
-const NOT_APPLIED: [i32; 6] = [10107, 11600, 11602, 13436, 189, 91];
+/// A single server, where nobody can depose anybody: it knows no linearizable reads.
+pub const NOT_A_REPLICA_SET: i32 = 123;
 const DUPLICATE_KEY: i32 = 11000;
 /// Larger than BSON allows; larger than that after an update; message too large to parse.
 const TOO_LARGE: [i32; 3] = [10334, 17419, 17420];
@@ -15,6 +15,9 @@ pub fn unavailable(during: Operation, applied: Applied, source: impl std::error:
 }
 
 /// Whatever is not surely something else is an outage with an unknown outcome, never "absent".
+///
+/// A server that says it is not the primary, or shuts down, has not applied the write; but it may have been the second one that the
+/// driver asked, and of the first one's answer the error tells nothing.
 pub fn map(during: Operation, error: Error) -> StoreError {
     let is_read = during.is_read();
     let applied = match error.kind.as_ref() {
@@ -22,7 +25,6 @@ pub fn map(during: Operation, error: Error) -> StoreError {
         ErrorKind::Write(WriteFailure::WriteError(write)) if TOO_LARGE.contains(&write.code) => return StoreError::TooLarge,
         ErrorKind::Command(command) if TOO_LARGE.contains(&command.code) => return StoreError::TooLarge,
         ErrorKind::InvalidArgument { .. } if matches!(during, Operation::Create | Operation::Update) => return StoreError::TooLarge,
-        ErrorKind::Command(command) if NOT_APPLIED.contains(&command.code) => Applied::No,
         ErrorKind::ServerSelection { .. } | ErrorKind::DnsResolve { .. } => Applied::No,
         ErrorKind::Authentication { .. } => {
             tracing::error!("MongoDB refuses our credentials: check the user and password in [store] uri");
@@ -39,5 +41,22 @@ pub fn code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => Some(command.code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mongodb::error::CommandError;
+
+    #[test]
+    fn a_refusal_by_a_server_that_is_no_primary_does_not_say_that_a_write_never_happened() {
+        for code in [10107, 11600, 11602, 13436, 189, 91] {
+            let refusal: CommandError = serde_json::from_value(serde_json::json!({ "code": code })).unwrap();
+
+            let told = map(Operation::Update, ErrorKind::Command(refusal).into());
+
+            assert!(matches!(told, StoreError::Unavailable { applied: Applied::Unknown, .. }), "{code}: {told:?}");
+        }
     }
 }

@@ -23,6 +23,7 @@ use errors::unavailable;
 use futures_util::TryStreamExt as _;
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::options::ReadConcern;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -168,6 +169,20 @@ impl SessionStore for MongoStore {
         let (key, codec) = (key.clone(), self.codec);
         self.run(Operation::Load, move |collection| async move {
             let found = collection.find_one(doc! { "_id": key.as_str() }).await.map_err(|error| errors::map(Operation::Load, error))?;
+            found.map_or(Ok(Found::Absent), |document| codec.read(&document, now))
+        })
+        .await
+    }
+
+    async fn load_settled(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
+        let (filter, codec, limit) = (doc! { "_id": key.as_str() }, self.codec, self.settings.read_timeout);
+        self.run(Operation::Load, move |collection| async move {
+            let settled = collection.find_one(filter.clone()).read_concern(ReadConcern::linearizable()).max_time(limit).await;
+            let found = match settled {
+                Err(error) if errors::code(&error) == Some(errors::NOT_A_REPLICA_SET) => collection.find_one(filter).await,
+                found => found,
+            };
+            let found = found.map_err(|error| errors::map(Operation::Load, error))?;
             found.map_or(Ok(Found::Absent), |document| codec.read(&document, now))
         })
         .await
