@@ -28,7 +28,9 @@ pub fn answer(config: &Config, ask: &Ask) -> Result<Value, Failure> {
         }
         StoreKind::Embedded { .. } | StoreKind::Mongo(_) => {}
     }
-    tokio::runtime::Runtime::new()?.block_on(asked(config, ask))
+    // On one thread, tasks that the store has begun end unasked when the answer is there; among several, MongoDB's driver panics in one that
+    // still runs while another is gone.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(asked(config, ask))
 }
 
 async fn asked(config: &Config, ask: &Ask) -> Result<Value, Failure> {
