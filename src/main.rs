@@ -11,7 +11,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

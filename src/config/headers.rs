@@ -7,7 +7,7 @@ use super::report::{Problem, nearest, one_of, shown};
 use super::session;
 use crate::header::names;
 use crate::route::{Encoding, Fields, HeaderSettings, Overflow, Template, TemplateError};
-use bytes::Bytes;
+use http::HeaderName;
 
 const ENCODINGS: [(&str, Encoding); 4] =
     [("percent", Encoding::Percent), ("base64url", Encoding::Base64Url), ("latin1", Encoding::Latin1), ("raw", Encoding::Raw)];
@@ -33,12 +33,12 @@ pub(super) fn read(mut section: Section<'_, '_>, base: &HeaderSettings) -> Heade
 }
 
 /// The name as a CGI-like stack sees it.
-fn folded(name: &[u8]) -> String {
-    names::folded(&String::from_utf8_lossy(name).to_ascii_lowercase()).into_owned()
+fn folded(name: &str) -> String {
+    names::folded(&name.to_ascii_lowercase()).into_owned()
 }
 
-fn merge(base: &[(Bytes, Template)], own: Vec<(Bytes, Template)>) -> Vec<(Bytes, Template)> {
-    let overridden = |name: &Bytes| own.iter().any(|(other, _)| folded(other) == folded(name));
+fn merge(base: &[(HeaderName, Template)], own: Vec<(HeaderName, Template)>) -> Vec<(HeaderName, Template)> {
+    let overridden = |name: &HeaderName| own.iter().any(|(other, _)| folded(other.as_str()) == folded(name.as_str()));
     let kept: Vec<_> = base.iter().filter(|(name, _)| !overridden(name)).cloned().collect();
     kept.into_iter().chain(own).collect()
 }
@@ -56,23 +56,25 @@ fn fields(entry: Entry<'_, '_>) -> Option<Fields> {
     }
 }
 
-fn templates(mut section: Section<'_, '_>) -> Vec<(Bytes, Template)> {
+fn templates(mut section: Section<'_, '_>) -> Vec<(HeaderName, Template)> {
     let notes = section.notes;
-    let mut read: Vec<(Bytes, Template)> = Vec::new();
+    let (mut seen, mut read): (Vec<String>, _) = (Vec::new(), Vec::new());
     for (name, entry) in section.take_rest() {
         if let Some(why) = refusal(&name.value) {
             let problem = Problem::error(format!("`headers.set` cannot set `{}`", shown(&name.value))).at(&name.span, why);
             notes.add(problem.help("choose another header, such as `Remote-User`"));
             continue;
         }
-        if let Some((twin, _)) = read.iter().find(|(other, _)| folded(other) == folded(name.value.as_bytes())) {
-            let problem =
-                Problem::error(format!("`{}` and `{}` are the same header to many apps", name.value, String::from_utf8_lossy(twin)));
+        if let Some(twin) = seen.iter().find(|other| folded(other) == folded(&name.value)) {
+            let problem = Problem::error(format!("`{}` and `{twin}` are the same header to many apps", name.value));
             notes.add(problem.at(&name.span, "differs in case, `_` or `.` only").help("keep one of them"));
             continue;
         }
-        if let Some(template) = entry.text().and_then(|text| compiled(notes, &text)) {
-            read.push((Bytes::from(name.value), template));
+        // What is no token was refused above.
+        let header = HeaderName::from_bytes(name.value.as_bytes());
+        if let (Some(template), Ok(header)) = (entry.text().and_then(|text| compiled(notes, &text)), header) {
+            seen.push(name.value);
+            read.push((header, template));
         }
     }
     read
@@ -84,7 +86,7 @@ fn refusal(name: &str) -> Option<&'static str> {
         ["host", "cookie", "set-cookie", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive"];
     // What a set header is called is taken from every client on every route: these belong to the client.
     const CLIENT: [&str; 8] = ["accept", "expect", "origin", "referer", "range", "date", "content-type", "content-encoding"];
-    let folded = folded(name.as_bytes());
+    let folded = folded(name);
     if !is_token(name) {
         Some("not a header name")
     } else if CLIENT.contains(&folded.as_str()) || ["sec-", "if-", "access-control-"].iter().any(|prefix| folded.starts_with(prefix)) {
@@ -136,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_routes_own_template_wins_over_the_global_one() {
-        let pair = |name: &'static str, template: &str| (Bytes::from(name), Template::parse(template).unwrap());
+        let pair = |name: &str, template: &str| (name.parse().unwrap(), Template::parse(template).unwrap());
 
         let merged = merge(&[pair("A", "{user}"), pair("Remote-User", "{user}")], vec![pair("remote_user", "{handle}")]);
 

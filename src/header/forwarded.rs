@@ -7,14 +7,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::ops::Range;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// One header as it is written, and its value.
-type Line = (&'static str, HeaderValue);
+/// How many headers there are to set at most.
+pub const MOST: usize = 5;
 
 /// The headers to set. `incoming` holds a trusted proxy's own lines; those of others are stripped by now. `stripped` is what was cut off
 /// the path.
-pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) -> impl Iterator<Item = Line> + use<> {
+pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
     let (proto, host) = (if inbound.secure { "https" } else { "http" }, inbound.host.authority());
     // One piece of memory: the address and the host stand in it for the other headers too.
     let mut element = Vec::with_capacity(64 + host.len());
@@ -28,11 +30,11 @@ pub fn headers(inbound: &Inbound, incoming: &HeaderMap, stripped: Option<&str>) 
     let incoming = inbound.client.peer_trusted.then_some(incoming);
     let trusted_host = incoming.and_then(|incoming| incoming.get(&HOST).cloned());
     [
-        Some(("X-Forwarded-For", appended(incoming, &FOR, element.slice(address)))),
-        Some(("X-Forwarded-Proto", HeaderValue::from_static(proto))),
-        Some(("X-Forwarded-Host", trusted_host.unwrap_or_else(|| value(element.slice(host))))),
-        Some(("Forwarded", appended(incoming, &FORWARDED, element))),
-        stripped.map(|prefix| ("X-Forwarded-Prefix", value(Bytes::copy_from_slice(prefix.as_bytes())))),
+        Some((FOR, appended(incoming, &FOR, element.slice(address)))),
+        Some((PROTO, HeaderValue::from_static(proto))),
+        Some((HOST, trusted_host.unwrap_or_else(|| value(element.slice(host))))),
+        Some((FORWARDED, appended(incoming, &FORWARDED, element))),
+        stripped.map(|prefix| (PREFIX, value(Bytes::copy_from_slice(prefix.as_bytes())))),
     ]
     .into_iter()
     .flatten()

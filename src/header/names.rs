@@ -35,24 +35,20 @@ pub fn folded(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect())
 }
 
-/// Writes the header of a top-level field: ASCII letters, digits and `_`, beginning with a letter; each word is capitalised. `false` if
-/// the name has no header, or if the header would be one of ours.
-pub fn of_field(field: &str, out: &mut Vec<u8>) -> bool {
-    const PREFIX: &[u8] = b"X-Session-";
-    const OURS: [&[u8]; 10] = [b"User", b"Data", b"Handle", b"Expires-In", b"Overflow", b"Set", b"Login", b"Renew", b"Max-Age", b"End"];
-    out.clear();
-    out.extend_from_slice(PREFIX);
-    let mut starts = true;
-    for byte in field.bytes() {
-        out.push(match byte {
-            b'_' => b'-',
-            letter if starts => letter.to_ascii_uppercase(),
-            letter => letter.to_ascii_lowercase(),
-        });
-        starts = byte == b'_';
-    }
+/// The header of a top-level field: ASCII letters, digits and `_`, beginning with a letter. `None` if the name has no header, or if the
+/// header would be one of ours. `buffer` is room to write in.
+pub fn of_field(field: &str, buffer: &mut Vec<u8>) -> Option<HeaderName> {
+    const PREFIX: &[u8] = b"x-session-";
+    const OURS: [&[u8]; 10] = [b"user", b"data", b"handle", b"expires-in", b"overflow", b"set", b"login", b"renew", b"max-age", b"end"];
     let plain = field.starts_with(|c: char| c.is_ascii_alphabetic()) && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    plain && out.get(PREFIX.len()..).is_some_and(|suffix| !OURS.contains(&suffix))
+    if !plain {
+        return None;
+    }
+    buffer.clear();
+    buffer.extend_from_slice(PREFIX);
+    buffer.extend(field.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }));
+    let is_ours = buffer.get(PREFIX.len()..).is_some_and(|suffix| OURS.contains(&suffix));
+    if is_ours { None } else { HeaderName::from_lowercase(buffer).ok() }
 }
 
 #[cfg(test)]
@@ -87,12 +83,9 @@ mod tests {
 
     #[test]
     fn a_field_has_a_header_unless_it_would_be_one_of_ours() {
-        let header = |field: &str| {
-            let mut out = Vec::new();
-            of_field(field, &mut out).then(|| String::from_utf8(out).unwrap())
-        };
-        assert_eq!(header("cart_id").as_deref(), Some("X-Session-Cart-Id"));
-        assert_eq!(header("userInfo2").as_deref(), Some("X-Session-Userinfo2"));
+        let header = |field: &str| of_field(field, &mut Vec::new());
+        assert_eq!(header("cart_id").unwrap(), "x-session-cart-id");
+        assert_eq!(header("userInfo2").unwrap(), "x-session-userinfo2");
         for none in ["", "1a", "_a", "a-b", "a b", "é", "user", "USER", "Max_Age", "expires_in", "data", "overflow"] {
             assert_eq!(header(none), None, "{none}");
         }

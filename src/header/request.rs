@@ -4,16 +4,15 @@ use super::lines::{Line, Lines};
 use super::{encode, names};
 use crate::route::{Encoding, Fields, HeaderSettings, Overflow, Place};
 use crate::session::record::{Data, Field};
-use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::io::Write as _;
 
-const HANDLE: &[u8] = b"X-Session-Handle";
-const USER: &[u8] = b"X-Session-User";
-const DATA: &[u8] = b"X-Session-Data";
-const EXPIRES_IN: &[u8] = b"X-Session-Expires-In";
-const OVERFLOW: &[u8] = b"X-Session-Overflow";
+static HANDLE: HeaderName = HeaderName::from_static("x-session-handle");
+static USER: HeaderName = HeaderName::from_static("x-session-user");
+static DATA: HeaderName = HeaderName::from_static("x-session-data");
+static EXPIRES_IN: HeaderName = HeaderName::from_static("x-session-expires-in");
+static OVERFLOW: HeaderName = HeaderName::from_static("x-session-overflow");
 
 /// The longest list of dropped names.
 const MOST_NAMED: usize = 512;
@@ -31,8 +30,7 @@ pub struct View<'a> {
 /// The headers of one request.
 #[derive(Clone, Debug, Default)]
 pub struct Dressed {
-    /// Names as they are written: the server library keeps a name's case, and a ready name costs it no copy.
-    pub headers: Vec<(Bytes, HeaderValue)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whose they are, for the log and for what must end with the session.
     pub handle: Option<String>,
     pub user: Option<String>,
@@ -68,14 +66,14 @@ impl<'a> Dresser<'a> {
     /// The headers for this session.
     pub fn dress(&self, view: &View<'_>) -> Result<Dressed, TooLarge> {
         let mut lines = Lines::with_capacity(10, 256 + 3 * view.data.size());
-        lines.push(Rank::Never, HANDLE, |out| encode::text(view.handle, Encoding::Percent, out));
+        lines.push(Rank::Never, &HANDLE, |out| encode::text(view.handle, Encoding::Percent, out));
         if let Some(user) = view.user {
-            self.push_text(Rank::Never, USER, user, &mut lines);
+            self.push_text(Rank::Never, &USER, user, &mut lines);
         }
-        lines.push(Rank::Data, DATA, |out| encode::json(&view.data.to_json(), out));
+        lines.push(Rank::Data, &DATA, |out| encode::json(&view.data.to_json(), out));
         self.push_fields(view.data, &mut lines);
         if let Some(seconds) = view.expires_in {
-            lines.push(Rank::Never, EXPIRES_IN, |out| write!(out, "{seconds}").is_ok());
+            lines.push(Rank::Never, &EXPIRES_IN, |out| write!(out, "{seconds}").is_ok());
         }
         for (name, template) in &self.0.set {
             if let Some(text) = template.fill(|place| value_of(place, view)) {
@@ -87,12 +85,11 @@ impl<'a> Dresser<'a> {
     }
 
     /// A header that the encoding cannot carry is left out: changed, it might name somebody else.
-    fn push_text(&self, rank: Rank, name: &[u8], text: &str, lines: &mut Lines<Rank>) -> bool {
+    fn push_text(&self, rank: Rank, name: &HeaderName, text: &str, lines: &mut Lines<Rank>) -> bool {
         let encoding = self.0.encoding;
         let written = lines.push(rank, name, |out| encode::text(text, encoding, out));
         if !written {
-            let header = String::from_utf8_lossy(name);
-            tracing::warn!(%header, ?encoding, "a value cannot be written in this encoding; its header is left out");
+            tracing::warn!(header = %name, ?encoding, "a value cannot be written in this encoding; its header is left out");
         }
         written
     }
@@ -100,25 +97,23 @@ impl<'a> Dresser<'a> {
     /// Two fields that would share a header get none.
     fn push_fields(&self, data: &Data, lines: &mut Lines<Rank>) {
         let first = lines.count();
-        let (mut name, mut shared) = (Vec::with_capacity(64), Vec::new());
+        let (mut buffer, mut shared) = (Vec::with_capacity(64), Vec::new());
         for field in data.iter() {
-            if !field.name().is_some_and(|field| self.shows(field) && names::of_field(field, &mut name)) {
-                continue;
-            }
+            let shown = field.name().filter(|field| self.shows(field));
+            let Some(name) = shown.and_then(|field| names::of_field(field, &mut buffer)) else { continue };
             let at = lines.count();
-            if self.push_field(field, &name, lines) && lines.iter().take(at).skip(first).any(|line| lines.name(line) == name) {
+            if self.push_field(field, &name, lines) && lines.iter().take(at).skip(first).any(|line| line.name == name) {
                 lines.remove(at);
-                shared.push(name.clone());
+                shared.push(name);
             }
         }
         if !shared.is_empty() {
-            let names = String::from_utf8_lossy(&shared.join(&b", "[..])).into_owned();
-            tracing::warn!(names, "session fields that would share a header get none");
-            lines.retain(|name| !shared.iter().any(|other| other == name));
+            tracing::warn!(names = ?shared, "session fields that would share a header get none");
+            lines.retain(|name| !shared.contains(name));
         }
     }
 
-    fn push_field(&self, field: &Field, name: &[u8], lines: &mut Lines<Rank>) -> bool {
+    fn push_field(&self, field: &Field, name: &HeaderName, lines: &mut Lines<Rank>) -> bool {
         let json = field.json();
         match json.as_bytes().first() {
             None | Some(b'n') => false,
@@ -147,17 +142,17 @@ impl<'a> Dresser<'a> {
             return Err(TooLarge { size: total, most });
         }
         let mut named: Vec<u8> = Vec::new();
-        while size(lines) + OVERFLOW.len() + named.len() + 4 > most {
+        while size(lines) + OVERFLOW.as_str().len() + named.len() + 4 > most {
             let droppable = lines.iter().enumerate().filter(|(_, line)| line.rank != Rank::Never);
             let Some((at, _)) = droppable.min_by_key(|(_, line)| (line.rank, usize::MAX - line.value_len())) else { break };
             let line = lines.remove(at);
-            let name = lines.name(&line);
+            let name = line.name.as_str().as_bytes();
             if named.len() + name.len() + 2 <= MOST_NAMED {
                 named.extend_from_slice(if named.is_empty() { b"" } else { b", " });
-                named.extend(name.iter().map(u8::to_ascii_lowercase));
+                named.extend_from_slice(name);
             }
         }
-        lines.push(Rank::Never, OVERFLOW, |out| out.write_all(&named).is_ok());
+        lines.push(Rank::Never, &OVERFLOW, |out| out.write_all(&named).is_ok());
         Ok(())
     }
 }
@@ -220,7 +215,7 @@ mod tests {
         let data = Data::parse(data).unwrap();
         let view = View { handle: "h", user, data: &data, expires_in: Some(60) };
         let dressed = Dresser::new(settings).dress(&view).unwrap();
-        dressed.headers.iter().map(|(name, value)| format!("{}: {}", name.escape_ascii(), value.to_str().unwrap())).collect()
+        dressed.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
     #[test]
@@ -231,14 +226,14 @@ mod tests {
         assert_eq!(
             seen,
             [
-                "X-Session-Handle: h",
-                "X-Session-User: ada",
-                r#"X-Session-Data: {"userinfo":"ad\u0000min \u4f60","cart_id":7,"cart":["\u00fc"],"ok":true,"none":null,"x-y":1}"#,
-                "X-Session-Userinfo: ad%00min %E4%BD%A0",
-                "X-Session-Cart-Id: 7",
-                r#"X-Session-Cart: ["\u00fc"]"#,
-                "X-Session-Ok: true",
-                "X-Session-Expires-In: 60",
+                "x-session-handle: h",
+                "x-session-user: ada",
+                r#"x-session-data: {"userinfo":"ad\u0000min \u4f60","cart_id":7,"cart":["\u00fc"],"ok":true,"none":null,"x-y":1}"#,
+                "x-session-userinfo: ad%00min %E4%BD%A0",
+                "x-session-cart-id: 7",
+                r#"x-session-cart: ["\u00fc"]"#,
+                "x-session-ok: true",
+                "x-session-expires-in: 60",
             ]
         );
     }
@@ -247,24 +242,24 @@ mod tests {
     fn fields_that_would_share_a_header_get_none() {
         let seen = dressed(&settings(), r#"{"a_b":1,"A_b":2,"c":3}"#, None);
 
-        assert_eq!(seen[2..], ["X-Session-C: 3", "X-Session-Expires-In: 60"]);
+        assert_eq!(seen[2..], ["x-session-c: 3", "x-session-expires-in: 60"]);
     }
 
     #[test]
     fn only_listed_fields_are_shown() {
         let only = HeaderSettings { fields: Fields::Only(["b".to_owned()].into()), ..settings() };
 
-        assert_eq!(dressed(&only, r#"{"a":1,"b":2}"#, None)[2..], ["X-Session-B: 2", "X-Session-Expires-In: 60"]);
+        assert_eq!(dressed(&only, r#"{"a":1,"b":2}"#, None)[2..], ["x-session-b: 2", "x-session-expires-in: 60"]);
     }
 
     #[test]
     fn templates_are_filled_from_user_handle_and_fields() {
         let set = [("Remote-User", "{user}@{handle}"), ("X-Mail", "{field:mail}"), ("X-None", "{field:none}")];
-        let set = set.map(|(name, template)| (name.into(), Template::parse(template).unwrap())).into();
+        let set = set.map(|(name, template)| (name.parse().unwrap(), Template::parse(template).unwrap())).into();
 
         let seen = dressed(&HeaderSettings { set, ..settings() }, r#"{"mail":"é"}"#, Some("ada"));
 
-        assert_eq!(seen[5..], ["Remote-User: ada@h", "X-Mail: %C3%A9"]);
+        assert_eq!(seen[5..], ["remote-user: ada@h", "x-mail: %C3%A9"]);
     }
 
     #[test]
@@ -273,8 +268,8 @@ mod tests {
 
         let seen = dressed(&HeaderSettings { max_bytes: 217, ..settings() }, &data, Some("ada"));
 
-        let named = "X-Session-Overflow: x-session-data, x-session-list, x-session-long";
-        assert_eq!(seen[2..], ["X-Session-Short: s", "X-Session-Expires-In: 60", named]);
+        let named = "x-session-overflow: x-session-data, x-session-list, x-session-long";
+        assert_eq!(seen[2..], ["x-session-short: s", "x-session-expires-in: 60", named]);
     }
 
     #[test]

@@ -24,13 +24,15 @@ use bytes::Bytes;
 use closing::{Closings, Name, Ticket, Tunnels, Whose};
 use exchange::UnderWay;
 use futures_util::FutureExt as _;
-use http::HeaderMap;
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, Result};
+use pingora::{Error, ErrorType, OrErr as _, Result};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
@@ -143,7 +145,7 @@ impl Proxy {
     }
 
     /// The head as the app gets it: canonical target, no name of ours but what we wrote.
-    fn dress(&self, visit: &Visit, request: &mut RequestHeader, upstream: Option<&Upstream>) -> Result<()> {
+    fn dress(&self, visit: &Visit, request: &mut Parts, upstream: Option<&Upstream>) -> Result<()> {
         let inbound = &visit.inbound;
         let path = inbound.target.path();
         let (stripped, path) = visit.route.stripped(path).map_or((None, path), |(gone, rest)| (Some(gone), rest));
@@ -151,16 +153,17 @@ impl Proxy {
         let own_host = if visit.route.preserve_host { None } else { upstream.and_then(Upstream::authority) };
         let host = own_host.as_deref().unwrap_or(inbound.host.authority());
         // Named once, as was checked: nothing to do if it is the right one.
-        if request.headers.get(http::header::HOST).is_none_or(|said| said != host) {
-            request.insert_header("Host", host)?;
+        let headers = &mut request.headers;
+        if headers.get(HOST).is_none_or(|said| said != host) {
+            headers.insert(HOST, HeaderValue::try_from(host).or_err(ErrorType::InternalError, "a checked host is no header value")?);
         }
-        downstream::set_cookies(request, &self.edge().our_cookies)?;
-        for (name, value) in forwarded::headers(inbound, &request.headers, stripped) {
-            request.insert_header(name, value)?;
-        }
+        downstream::set_cookies(headers, &self.edge().our_cookies);
+        let told = forwarded::headers(inbound, headers, stripped);
         // No name of these is the client's: `early_request_filter` has stripped them before anything else was done.
-        for (name, value) in &visit.dressed.headers {
-            request.insert_header(name.clone(), value.clone())?;
+        let (own, most) = (&visit.dressed.headers, "more header fields than a map holds");
+        headers.try_reserve(own.len() + forwarded::MOST).or_err(ErrorType::InternalError, most)?;
+        for (name, value) in told.chain(own.iter().cloned()) {
+            headers.insert(name, value);
         }
         Ok(())
     }
@@ -253,7 +256,7 @@ impl Proxy {
         }
         request.insert_header("Connection", "Upgrade")?;
         request.insert_header("Upgrade", "websocket")?;
-        self.dress(visit, &mut request, exchange.upstream.as_deref())?;
+        downstream::with_parts(&mut request, |parts| self.dress(visit, parts, exchange.upstream.as_deref()))?;
         let route = visit.route.clone();
         // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
         let ticket = self.enter(visit, exchange.since);
@@ -293,7 +296,7 @@ impl ProxyHttp for Proxy {
         downstream::set_timeouts(session);
         match downstream::understand(session, self.edge(), self.shared.limits) {
             Ok(inbound) => {
-                downstream::strip_request(session, self.edge(), &inbound)?;
+                downstream::strip_request(session, self.edge(), &inbound);
                 exchange.inbound = Some(Arc::new(inbound));
                 Ok(())
             }
@@ -341,7 +344,7 @@ impl ProxyHttp for Proxy {
     /// Dressed. Runs again on a fresh clone of the head if the request is tried again.
     async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, exchange: &mut Box<Exchange>) -> Result<()> {
         match &exchange.visit {
-            Some(visit) => self.dress(visit, request, exchange.upstream.as_deref()),
+            Some(visit) => downstream::with_parts(request, |parts| self.dress(visit, parts, exchange.upstream.as_deref())),
             None => exchange.refuse(Rejection::Defect),
         }
     }

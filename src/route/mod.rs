@@ -8,7 +8,7 @@ pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, is_host_name}
 pub use require::{Require, Wanted};
 pub use template::{Place, Template, TemplateError};
 
-use bytes::Bytes;
+use http::HeaderName;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ pub struct HeaderSettings {
     /// What happens beyond that.
     pub overflow: Overflow,
     /// Further headers: the name of one, as it is written, and what it says.
-    pub set: Vec<(Bytes, Template)>,
+    pub set: Vec<(HeaderName, Template)>,
 }
 
 /// The fields that have a header of their own.
