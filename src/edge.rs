@@ -132,8 +132,7 @@ pub struct Refused {
 impl Edge {
     /// Compiles routes and templates.
     pub fn new(sessions: Arc<Sessions>, site: Site, mut policy: Policy) -> Self {
-        let set_names =
-            policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.as_str().to_owned()));
+        let set_names = policy.routes.iter().flat_map(|route| route.headers.set.iter().map(|(name, _)| name.as_str().to_owned()));
         let reserved = Reserved::new(set_names);
         let required = policy.routes.iter().filter_map(|route| route.require.as_ref());
         policy.protected.extend(required.flat_map(|require| require.fields().map(str::to_owned)));

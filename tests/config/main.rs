@@ -313,7 +313,7 @@ fn a_route_overrides_the_headers_key_by_key() {
     let config = config(&format!("{global}{ROUTE}headers = {{ fields = [\"role\"], set = {{ \"remote-user\" = \"{{field:mail}}\" }} }}"));
 
     let headers = &config.routes[0].headers;
-    let pair = |name: &'static str, template: &str| (name.into(), Template::parse(template).expect("a template"));
+    let pair = |name: &'static str, template: &str| (name.parse().expect("a header name"), Template::parse(template).expect("a template"));
     assert_eq!(headers.set, [pair("X-Id", "{handle}"), pair("remote-user", "{field:mail}")]);
     assert_eq!((headers.encoding, &headers.fields), (Encoding::Raw, &Fields::Only(BTreeSet::from(["role".to_owned()]))));
 }
