@@ -2,7 +2,7 @@
 
 use super::closing::Closings;
 use super::downstream;
-use super::upstream::Upstream;
+use super::upstream::{Order, Upstream};
 use super::watch::Lookout;
 use crate::edge::{Facts, Visit};
 use crate::endpoint::Endpoint;
@@ -42,8 +42,8 @@ pub struct Exchange {
     /// Why an answer of our own is no more than it is; empty when there is nothing to say.
     pub(super) reason: &'static str,
     pub(super) upstream: Option<Arc<Upstream>>,
-    /// Which server of the upstream is asked first, and how many were asked.
-    pub(super) turn: Option<usize>,
+    /// In which order the upstream's servers are asked, and how many were asked.
+    pub(super) order: Option<Order>,
     pub(super) tries: usize,
     pub(super) interim: usize,
     pub(super) body_bytes: u64,
@@ -80,7 +80,7 @@ impl Exchange {
             event: Event::None,
             reason: "",
             upstream: None,
-            turn: None,
+            order: None,
             tries: 0,
             interim: 0,
             body_bytes: 0,

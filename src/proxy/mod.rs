@@ -6,12 +6,13 @@ mod downstream;
 mod exchange;
 pub mod guard;
 mod last_word;
+mod sticky;
 mod tunnel;
 mod upstream;
 mod watch;
 
 pub use exchange::Exchange;
-pub use upstream::{Patience, Upstream};
+pub use upstream::{Balance, Patience, Upstream};
 
 use crate::edge::{Edge, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
@@ -220,13 +221,14 @@ impl Proxy {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
         let timeout = visit.route.timeout;
         let Some(upstream) = self.shared.upstreams.get(&visit.route.upstream) else { return exchange.refuse(Rejection::Defect) };
-        let turn = exchange.turn.get_or_insert_with(|| upstream.turn()).wrapping_add(exchange.tries);
+        let order = *exchange.order.get_or_insert_with(|| upstream.order(visit.dressed.handle.as_deref()));
+        let asked = exchange.tries;
         exchange.tries += 1;
         exchange.upstream = Some(upstream.clone());
         let patience = Patience { connect: timeout.connect, read: timeout.read };
-        let mut peer = upstream.peer(turn, patience);
+        let mut peer = upstream.peer(order, asked, patience);
         if peer.is_none() && tokio::time::timeout(timeout.connect, upstream.looked_up()).await.is_ok() {
-            peer = upstream.peer(turn, patience);
+            peer = upstream.peer(order, asked, patience);
         }
         if peer.is_none() {
             exchange.facts.cause = Some("no server's name could be resolved".to_owned());
