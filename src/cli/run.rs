@@ -187,7 +187,13 @@ async fn upstreams(config: &Config) -> Result<Vec<Arc<Upstream>>, Failure> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         tokio::spawn(demo::serve(listener));
-        upstreams.push(Arc::new(Upstream::new(DEMO.to_owned(), false, vec![(address.ip().to_string(), address.port())], Balance::RoundRobin, 0)));
+        upstreams.push(Arc::new(Upstream::new(
+            DEMO.to_owned(),
+            false,
+            vec![(address.ip().to_string(), address.port())],
+            Balance::RoundRobin,
+            0,
+        )));
     }
     Ok(upstreams)
 }

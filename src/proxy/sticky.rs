@@ -15,12 +15,12 @@ pub fn place(name: &str) -> Place {
     Place(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
-/// The numbers of the servers in the session's own order, each once, beginning behind those that were asked already.
-pub fn order(session: Place, servers: impl Iterator<Item = Place>, asked: usize) -> impl Iterator<Item = usize> {
+/// The numbers of the servers in the session's own order, each once, beginning behind so many that were passed over.
+pub fn order(session: Place, servers: impl Iterator<Item = Place>, passed: usize) -> impl Iterator<Item = usize> {
     let mut weighed: Vec<(u64, usize)> = servers.enumerate().map(|(number, server)| (weight(session, server), number)).collect();
     weighed.sort_unstable_by(|(one, first), (other, second)| other.cmp(one).then(first.cmp(second)));
-    let asked = asked % weighed.len().max(1);
-    weighed.rotate_left(asked);
+    let passed = passed % weighed.len().max(1);
+    weighed.rotate_left(passed);
     weighed.into_iter().map(|(_, number)| number)
 }
 
@@ -69,7 +69,7 @@ mod tests {
         let places = ["a:1", "b:1", "c:1"].map(place);
         let own: Vec<usize> = order(place("handle"), places.into_iter(), 0).collect();
 
-        let asked: Vec<usize> = (0..3).filter_map(|asked| order(place("handle"), places.into_iter(), asked).next()).collect();
+        let asked: Vec<usize> = (0..3).filter_map(|passed| order(place("handle"), places.into_iter(), passed).next()).collect();
 
         assert_eq!(asked, own);
         assert_eq!((own.len(), own.iter().sum::<usize>()), (3, 3));

@@ -95,11 +95,11 @@ impl Upstream {
         }
     }
 
-    /// The server to ask after so many were asked; `None` while no name of any server could be resolved.
-    pub fn peer(&self, order: Order, asked: usize, patience: Patience) -> Option<HttpPeer> {
+    /// The server to ask after so many could not be reached; `None` while no name of any server could be resolved.
+    pub fn peer(&self, order: Order, unreached: usize, patience: Patience) -> Option<HttpPeer> {
         let (server, address) = match order {
-            Order::From(turn) => self.first_known((0..self.servers.len()).map(|step| turn.wrapping_add(asked).wrapping_add(step))),
-            Order::Own(session) => self.first_known(sticky::order(session, self.servers.iter().map(|server| server.place), asked)),
+            Order::From(turn) => self.first_known((0..self.servers.len()).map(|step| turn.wrapping_add(unreached).wrapping_add(step))),
+            Order::Own(session) => self.first_known(sticky::order(session, self.servers.iter().map(|server| server.place), unreached)),
         }?;
         let mut peer = HttpPeer::new(address, self.tls, if self.tls { server.host.clone() } else { String::new() });
         peer.group_key = self.group;

@@ -1,4 +1,5 @@
 //! `balance = "hash-session"`: a session's requests go to one server, and to another only while that one is away.
+use super::super::support::browser::KeptAlive;
 use super::super::support::{App, Browser, Cloakroom};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -72,6 +73,52 @@ async fn a_session_whose_server_is_away_is_served_elsewhere_and_comes_back_with_
 
     assert!(homes.iter().all(|[first, second]| first == second), "each has one home: {homes:?}");
     assert!(homes.contains(&[true; 2]) && homes.contains(&[false; 2]), "{homes:?}");
+}
+
+#[tokio::test]
+async fn a_session_keeps_its_server_when_its_id_is_renewed() {
+    let apps = [App::start().await, App::start().await, App::start().await];
+    let proxy = sticky(&apps.each_ref().map(App::addr)).await;
+    let mut visitors = visitors(&proxy).await;
+
+    for (number, visitor) in visitors.iter_mut().enumerate() {
+        let before = visitor.jar.clone();
+        assert_eq!(visitor.get(&format!("/of/{number}/renew")).await.status, 200);
+        assert_eq!(visitor.get(&format!("/of/{number}/echo")).await.status, 200);
+        assert_ne!(visitor.jar, before, "a new id");
+    }
+
+    for number in 0..VISITORS {
+        let (renewed, after) = (asked_for(&format!("/of/{number}/renew"), &apps), asked_for(&format!("/of/{number}/echo"), &apps));
+        assert_eq!((renewed.len(), renewed), (1, after));
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_kept_alive_connection_dies_asks_its_own_server_again() {
+    let apps = [App::start().await, App::start().await, App::start().await];
+    let proxy = sticky(&apps.each_ref().map(App::addr)).await;
+    let mut visitors = visitors(&proxy).await;
+
+    for (number, visitor) in visitors.iter_mut().enumerate() {
+        let cookie: Vec<String> = visitor.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let headers = [("Cookie", cookie.concat())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        // On one connection, because the proxy reads its second request after the app's connection has gone to the pool.
+        let mut connection = KeptAlive::to(proxy.addr());
+        assert_eq!(connection.send("GET", "/echo", &headers).await.expect("an answer").status, 200);
+        let dropped = connection.send("GET", &format!("/of/{number}/drop"), &headers).await.expect("an answer");
+        assert_eq!(dropped.status, 502);
+    }
+
+    for number in 0..VISITORS {
+        let path = format!("/of/{number}/drop");
+        let asked = apps.each_ref().map(|app| app.seen().iter().filter(|request| request.path() == path).count());
+        assert!(
+            asked.iter().filter(|count| **count > 0).count() == 1 && asked.iter().any(|count| *count > 1),
+            "one server, again: {asked:?}"
+        );
+    }
 }
 
 /// Answers one request on each connection.
