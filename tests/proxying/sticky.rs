@@ -1,6 +1,5 @@
 //! `balance = "hash-session"`: a session's requests go to one server, and to another only while that one is away.
-use super::super::support::browser::KeptAlive;
-use super::super::support::{App, Browser, Cloakroom};
+use super::super::support::{App, Browser, Cloakroom, KeptAlive};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
