@@ -101,10 +101,10 @@ def database(folder: Path):
         yield process.pid, port
 
 
-def asked(port: int, command: str) -> str:
-    """The answer of a mongod to a command of the database `admin`, as JSON."""
+def asked(port: int, command: str, database: str = "admin") -> str:
+    """The answer of a mongod to a command, as JSON."""
     script = f"""const c = new (require("mongodb").MongoClient)("mongodb://127.0.0.1:{port}/?directConnection=true");
-        c.db("admin").command({{ {command} }}).then((a) => {{ console.log(JSON.stringify(a)); return c.close(); }})"""
+        c.db("{database}").command({{ {command} }}).then((a) => {{ console.log(JSON.stringify(a)); return c.close(); }})"""
     return subprocess.run(["node", "-e", script], cwd=ROOT / "tests/apps/node", check=True, capture_output=True, text=True).stdout
 
 
