@@ -1,6 +1,12 @@
 //! What a request costs MongoDB, counted by the server's own profiler.
 mod support;
 
+mod counts {
+    mod round_trips;
+    mod targets;
+}
+
+use futures_util::TryStreamExt as _;
 use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use std::collections::BTreeMap;
@@ -63,18 +69,28 @@ impl Scene {
         self.database.run_command(doc! { "profile": 2 }).await.expect("profiling");
     }
 
-    /// What was written down. The proxy is stopped first: it leaves when its last touch has reached the store.
-    async fn counted(mut self) -> Costs {
-        self.proxy.stop().await;
-        self.database.run_command(doc! { "profile": 0 }).await.expect("no profiling");
-        let kinds = ["query", "getmore", "insert", "update", "remove"];
+    /// What was written down of the sessions. The proxy is stopped first: it leaves when its last touch has reached the store.
+    async fn counted(self) -> Costs {
         let mut found = Costs::new();
-        let filter = doc! { "ns": "cloakroom.sessions", "op": { "$in": kinds.to_vec() } };
-        let mut cursor = self.database.collection::<Document>("system.profile").find(filter).await.expect("a profile");
-        while cursor.advance().await.expect("the next") {
-            *found.entry(cursor.current().get_str("op").expect("a kind").to_owned()).or_default() += 1;
+        for operation in self.written_down(&["cloakroom.sessions"]).await {
+            *found.entry(operation.get_str("op").expect("a kind").to_owned()).or_default() += 1;
         }
         found
+    }
+
+    /// Every operation on these collections.
+    async fn written_down(mut self, collections: &[&str]) -> Vec<Document> {
+        self.proxy.stop().await;
+        self.database.run_command(doc! { "profile": 0 }).await.expect("no profiling");
+        let kinds = ["query", "getmore", "insert", "update", "remove", "command"];
+        // The indexes are made at the start, in the background, and for no request.
+        let no = doc! { "$exists": false };
+        let filter = doc! {
+            "ns": { "$in": collections }, "op": { "$in": kinds.as_slice() },
+            "command.createIndexes": &no, "command.listIndexes": &no,
+        };
+        let found = self.database.collection::<Document>("system.profile").find(filter).await.expect("a profile");
+        found.try_collect().await.expect("all of it")
     }
 }
 

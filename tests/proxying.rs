@@ -9,6 +9,7 @@ mod proxying {
     mod limits;
     mod panics;
     mod private_roots;
+    mod sticky;
     mod upstreams;
     mod websockets;
 

@@ -6,7 +6,7 @@ use crate::config::{self, Config, DEMO, Mongo, StoreKind};
 use crate::demo;
 use crate::pages::Look;
 use crate::proxy::guard::Deadlines;
-use crate::proxy::{Limits, Proxy, Upstream};
+use crate::proxy::{Balance, Limits, Proxy, Upstream};
 use crate::random::OsEntropy;
 use crate::secret::Secret;
 use crate::server::{Listen, Server, admin, stop_signal};
@@ -176,14 +176,24 @@ fn mongo_settings(config: &Config, mongo: &Mongo) -> MongoSettings {
 async fn upstreams(config: &Config) -> Result<Vec<Arc<Upstream>>, Failure> {
     let mut upstreams = Vec::new();
     for (group, upstream) in (1..).zip(config.upstreams.values()) {
+        let balance = match upstream.balance {
+            config::Balance::RoundRobin => Balance::RoundRobin,
+            config::Balance::HashSession => Balance::HashSession,
+        };
         let servers = upstream.servers.iter().map(|server| (server.host.clone(), server.port)).collect();
-        upstreams.push(Arc::new(Upstream::new(upstream.name.clone(), upstream.tls, servers, group)));
+        upstreams.push(Arc::new(Upstream::new(upstream.name.clone(), upstream.tls, servers, balance, group)));
     }
     if config.routes.iter().any(|route| route.upstream == DEMO) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         tokio::spawn(demo::serve(listener));
-        upstreams.push(Arc::new(Upstream::new(DEMO.to_owned(), false, vec![(address.ip().to_string(), address.port())], 0)));
+        upstreams.push(Arc::new(Upstream::new(
+            DEMO.to_owned(),
+            false,
+            vec![(address.ip().to_string(), address.port())],
+            Balance::RoundRobin,
+            0,
+        )));
     }
     Ok(upstreams)
 }

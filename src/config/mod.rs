@@ -26,7 +26,7 @@ pub use server::{Admin, Limits, Listen, PathPolicy, PublicUrl, Server, Underscor
 pub use session::{IdHash, Keep, Rolling, Session, Unset};
 pub use store::{Format, Mongo, Store, StoreKind};
 pub use units::duration as length_of_time;
-pub use upstreams::{DEMO, Upstream, UpstreamServer};
+pub use upstreams::{Balance, DEMO, Upstream, UpstreamServer};
 
 use crate::route::Route;
 use notes::Notes;

@@ -17,8 +17,20 @@ pub struct Upstream {
     pub name: String,
     /// At least one.
     pub servers: Vec<UpstreamServer>,
+    /// Who among them gets a request.
+    pub balance: Balance,
     /// Whether it is spoken to over TLS; the certificate is checked against the server's host.
     pub tls: bool,
+}
+
+/// How requests are spread over an upstream's servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in turn.
+    #[default]
+    RoundRobin,
+    /// All of a session's to one.
+    HashSession,
 }
 
 /// One server of an upstream.
@@ -41,8 +53,8 @@ pub(super) fn read(mut section: Section<'_, '_>) -> BTreeMap<String, Upstream> {
         }
         if let Some(table) = entry.section(&format!("`[upstreams.{}]`", shown(&name.value))) {
             // One that is wrong inside stays in the list, so that its routes are not called wrong too.
-            let servers = servers(table, &name);
-            upstreams.insert(name.value.clone(), Upstream { name: name.value, servers, tls: false });
+            let (servers, balance) = servers(table, &name);
+            upstreams.insert(name.value.clone(), Upstream { name: name.value, servers, balance, tls: false });
         }
     }
     upstreams
@@ -72,28 +84,28 @@ pub(super) fn resolve(notes: &Notes<'_>, text: &At<String>, upstreams: &mut BTre
     });
 }
 
-fn servers(mut section: Section<'_, '_>, name: &At<String>) -> Vec<UpstreamServer> {
+fn servers(mut section: Section<'_, '_>, name: &At<String>) -> (Vec<UpstreamServer>, Balance) {
     let notes = section.notes;
     section.unavailable("health", "health");
-    if let Some(balance) = section.take("balance") {
-        match balance.as_text() {
-            Some(word @ ("least-conn" | "hash-session" | "random")) => {
-                notes.add(unavailable(&format!("balance = \"{word}\""), &balance.span))
-            }
-            _ => _ = balance.choice(&[("round-robin", ())]),
+    let balance = section.take("balance").and_then(|balance| match balance.as_text() {
+        Some(word @ ("least-conn" | "random")) => {
+            notes.add(unavailable(&format!("balance = \"{word}\""), &balance.span));
+            None
         }
-    }
+        _ => balance.choice(&[("round-robin", Balance::RoundRobin), ("hash-session", Balance::HashSession)]),
+    });
+    let balance = balance.map_or_else(Balance::default, |balance| balance.value);
     let listed = section.list("servers");
     section.finish();
     let Some(At { value: items, span }) = listed else {
         let problem = Problem::error(format!("the upstream `{}` has no `servers`", shown(&name.value))).at(&name.span, "no servers");
         notes.add(problem.help("add servers = [\"127.0.0.1:3000\"]"));
-        return Vec::new();
+        return (Vec::new(), balance);
     };
     if items.is_empty() {
         notes.add(Problem::error("`servers` is empty").at(&span, "no server").help("write at least one, as in [\"127.0.0.1:3000\"]"));
     }
-    items.into_iter().filter_map(server).collect()
+    (items.into_iter().filter_map(server).collect(), balance)
 }
 
 fn server(item: Entry<'_, '_>) -> Option<UpstreamServer> {
@@ -145,7 +157,7 @@ fn parse_url(text: &str) -> Result<Upstream, (&'static str, &'static str)> {
     if tls && server.host.parse::<IpAddr>().is_ok() {
         return Err(("an address has no name to verify", "write the host name that the server's certificate is for"));
     }
-    Ok(Upstream { name: text.to_owned(), servers: vec![server], tls })
+    Ok(Upstream { name: text.to_owned(), servers: vec![server], balance: Balance::default(), tls })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::closing::Closings;
 use super::downstream;
-use super::upstream::Upstream;
+use super::upstream::{Order, Upstream};
 use super::watch::Lookout;
 use crate::edge::{Facts, Visit};
 use crate::endpoint::Endpoint;
@@ -42,9 +42,9 @@ pub struct Exchange {
     /// Why an answer of our own is no more than it is; empty when there is nothing to say.
     pub(super) reason: &'static str,
     pub(super) upstream: Option<Arc<Upstream>>,
-    /// Which server of the upstream is asked first, and how many were asked.
-    pub(super) turn: Option<usize>,
-    pub(super) tries: usize,
+    /// In which order the upstream's servers are asked, and how many could not be reached.
+    pub(super) order: Option<Order>,
+    pub(super) unreached: usize,
     pub(super) interim: usize,
     pub(super) body_bytes: u64,
     pub(super) tunnel_bytes: (u64, u64),
@@ -80,8 +80,8 @@ impl Exchange {
             event: Event::None,
             reason: "",
             upstream: None,
-            turn: None,
-            tries: 0,
+            order: None,
+            unreached: 0,
             interim: 0,
             body_bytes: 0,
             tunnel_bytes: (0, 0),
@@ -98,9 +98,10 @@ impl Exchange {
         Error::e_explain(ErrorType::HTTPStatus(status), "refused")
     }
 
-    /// Whether a server that could not be reached leaves others to try.
-    pub(super) fn has_servers_left(&self) -> bool {
-        self.upstream.as_ref().is_some_and(|upstream| self.tries < upstream.server_count())
+    /// Passes over a server that could not be reached; whether there are others to try.
+    pub(super) fn pass_over(&mut self) -> bool {
+        self.unreached += 1;
+        self.upstream.as_ref().is_some_and(|upstream| self.unreached < upstream.server_count())
     }
 
     /// Whether a person or a script asks; a head that was not understood gets a page.

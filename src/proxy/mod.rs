@@ -6,12 +6,13 @@ mod downstream;
 mod exchange;
 pub mod guard;
 mod last_word;
+mod sticky;
 mod tunnel;
 mod upstream;
 mod watch;
 
 pub use exchange::Exchange;
-pub use upstream::{Patience, Upstream};
+pub use upstream::{Balance, Patience, Upstream};
 
 use crate::edge::{Edge, Refused, Verdict, Visit};
 use crate::endpoint::Endpoint;
@@ -215,18 +216,19 @@ impl Proxy {
         }
     }
 
-    /// The next server for this request. Counts as a try.
+    /// The server for this request: the first in its order that was not found unreachable. One that only let a kept-alive connection die is asked
+    /// again, because a session's state is there and nowhere else.
     async fn peer(&self, exchange: &mut Exchange) -> Result<HttpPeer> {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
         let timeout = visit.route.timeout;
         let Some(upstream) = self.shared.upstreams.get(&visit.route.upstream) else { return exchange.refuse(Rejection::Defect) };
-        let turn = exchange.turn.get_or_insert_with(|| upstream.turn()).wrapping_add(exchange.tries);
-        exchange.tries += 1;
+        let order = *exchange.order.get_or_insert_with(|| upstream.order(visit.dressed.handle.as_deref()));
+        let unreached = exchange.unreached;
         exchange.upstream = Some(upstream.clone());
         let patience = Patience { connect: timeout.connect, read: timeout.read };
-        let mut peer = upstream.peer(turn, patience);
+        let mut peer = upstream.peer(order, unreached, patience);
         if peer.is_none() && tokio::time::timeout(timeout.connect, upstream.looked_up()).await.is_ok() {
-            peer = upstream.peer(turn, patience);
+            peer = upstream.peer(order, unreached, patience);
         }
         if peer.is_none() {
             exchange.facts.cause = Some("no server's name could be resolved".to_owned());
@@ -245,7 +247,7 @@ impl Proxy {
             let peer = self.peer(exchange).await?;
             match tunnel::connect(self.shared.connector.get_or_init(|| Connector::new(None)), &peer).await {
                 Ok(app) => break app,
-                Err(_) if exchange.has_servers_left() => {}
+                Err(_) if exchange.pass_over() => {}
                 Err(error) => return Err(error),
             }
         };
@@ -337,7 +339,7 @@ impl ProxyHttp for Proxy {
 
     /// Nothing was sent yet, so another server may be tried, whatever the method.
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, exchange: &mut Box<Exchange>, mut error: Box<Error>) -> Box<Error> {
-        error.set_retry(exchange.has_servers_left());
+        error.set_retry(exchange.pass_over());
         error
     }
 

@@ -1,5 +1,6 @@
-//! Where a request goes: the servers of an upstream, round robin, names resolved in the background.
+//! Where a request goes: the servers of an upstream, in turn or each session its own, names resolved in the background.
 
+use super::sticky;
 use pingora::upstreams::peer::HttpPeer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ pub struct Upstream {
     name: String,
     tls: bool,
     servers: Vec<Server>,
+    balance: Balance,
     next: AtomicUsize,
     /// Keeps this upstream's pooled connections apart from those of others.
     group: u64,
@@ -31,7 +33,26 @@ pub struct Upstream {
     looked_up: watch::Sender<bool>,
 }
 
+/// Who among several servers gets a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in turn.
+    RoundRobin,
+    /// A session's requests go to one server, as long as it is there; those without a session take turns.
+    HashSession,
+}
+
+/// In which order a request asks the servers.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// As listed, beginning with this one, modulo their number.
+    From(usize),
+    /// The session's own.
+    Own(sticky::Place),
+}
+
 struct Server {
+    place: sticky::Place,
     host: String,
     port: u16,
     addresses: RwLock<Arc<[SocketAddr]>>,
@@ -46,13 +67,13 @@ pub struct Patience {
 
 impl Upstream {
     /// An upstream whose servers are given by host (a name or an address) and port.
-    pub fn new(name: String, tls: bool, servers: Vec<(String, u16)>, group: u64) -> Self {
+    pub fn new(name: String, tls: bool, servers: Vec<(String, u16)>, balance: Balance, group: u64) -> Self {
         let server = |(host, port): (String, u16)| {
             let fixed: Vec<SocketAddr> = host.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
-            Server { host, port, addresses: RwLock::new(fixed.into()) }
+            Server { place: sticky::place(&format!("{host}:{port}")), host, port, addresses: RwLock::new(fixed.into()) }
         };
         let servers = servers.into_iter().map(server).collect();
-        Upstream { name, tls, servers, next: AtomicUsize::new(0), group, looked_up: watch::Sender::new(false) }
+        Upstream { name, tls, servers, balance, next: AtomicUsize::new(0), group, looked_up: watch::Sender::new(false) }
     }
 
     /// The name in `proxy.toml`, for the log.
@@ -65,19 +86,21 @@ impl Upstream {
         self.servers.len()
     }
 
-    /// Whose turn it is. A request keeps its turn and counts on from there when it tries again, so that it meets each server once, however
-    /// many others ask at the same time.
-    pub fn turn(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed)
+    /// In which order a request asks the servers. It keeps its order when it tries again, so that it meets each server once, however many
+    /// others ask at the same time.
+    pub fn order(&self, session: Option<&str>) -> Order {
+        match (self.balance, session) {
+            (Balance::HashSession, Some(handle)) => Order::Own(sticky::place(handle)),
+            _ => Order::From(self.next.fetch_add(1, Ordering::Relaxed)),
+        }
     }
 
-    /// The server whose turn it is; `None` while no name of any server could be resolved.
-    pub fn peer(&self, turn: usize, patience: Patience) -> Option<HttpPeer> {
-        let count = self.servers.len();
-        let (server, address) = (0..count).find_map(|step| {
-            let server = self.servers.get(turn.wrapping_add(step) % count)?;
-            Some((server, *server.read().first()?))
-        })?;
+    /// The server to ask after so many could not be reached; `None` while no name of any server could be resolved.
+    pub fn peer(&self, order: Order, unreached: usize, patience: Patience) -> Option<HttpPeer> {
+        let (server, address) = match order {
+            Order::From(turn) => self.first_known((0..self.servers.len()).map(|step| turn.wrapping_add(unreached).wrapping_add(step))),
+            Order::Own(session) => self.first_known(sticky::order(session, self.servers.iter().map(|server| server.place), unreached)),
+        }?;
         let mut peer = HttpPeer::new(address, self.tls, if self.tls { server.host.clone() } else { String::new() });
         peer.group_key = self.group;
         peer.options.connection_timeout = Some(patience.connect);
@@ -86,6 +109,13 @@ impl Upstream {
         peer.options.write_timeout = Some(WRITE);
         peer.options.idle_timeout = Some(POOLED);
         Some(peer)
+    }
+
+    fn first_known(&self, numbers: impl IntoIterator<Item = usize>) -> Option<(&Server, SocketAddr)> {
+        numbers.into_iter().find_map(|number| {
+            let server = self.servers.get(number % self.servers.len())?;
+            Some((server, *server.read().first()?))
+        })
     }
 
     /// The upstream's own name, for routes that do not preserve the visitor's `Host`.

@@ -2,7 +2,7 @@
 //! concurrency.
 //!
 //! Only the create of a fresh id inserts; every other write names the version that it read. On `Stale` the change is applied again to
-//! the reloaded record, on `Gone` it is dropped, on an unknown outcome the random mark of the write tells what happened.
+//! the reloaded record, on `Gone` it is dropped; what an unknown outcome was is found out in [`super::swap`].
 
 use super::changes::{Changes, Circumstances, CookieOrder, Dropped, Event, Outcome, Patch};
 use super::data::Data;
@@ -10,7 +10,8 @@ use super::id::{Handle, SessionId, SessionKey, hex};
 use super::lifecycle::Rolling;
 use super::record::{Record, StoredCookie, WriteToken};
 use super::sessions::{Keep, Session, Sessions, Visitor};
-use super::store::{Applied, Found, StoreError, Updated, Version};
+use super::store::{Applied, StoreError};
+use super::swap::Swap;
 use super::{changes::End, sessions::Unset};
 use crate::clock::Timestamp;
 use std::sync::Arc;
@@ -26,16 +27,6 @@ pub(super) enum Created {
     Stands(SessionId, SessionKey, Arc<Record>),
     /// All of the user's sessions were ended while it was made, so it was taken back.
     Revoked,
-}
-
-/// What became of a compare-and-swap.
-pub(super) enum Swap {
-    Done,
-    /// Somebody else wrote first: the session as it is now. Without an id if that was a renewal.
-    Stale(Session),
-    Gone,
-    /// Written or not: the store did not say, nor would it when asked again.
-    Unknown(Arc<StoreError>),
 }
 
 impl Sessions {
@@ -264,97 +255,12 @@ impl Sessions {
         }
     }
 
-    async fn insert(&self, record: Arc<Record>, now: Timestamp) -> Result<(SessionId, SessionKey), Arc<StoreError>> {
-        loop {
-            let id = SessionId::generate(self.entropy.as_ref());
-            let key = SessionKey::of(&id, self.options.id_hash);
-            match self.store.create(&key, record.clone()).await {
-                Ok(()) => return Ok((id, key)),
-                Err(StoreError::Taken) => {}
-                Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                    let found = self.store.load_settled(&key, now).await;
-                    if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
-                        return Ok((id, key));
-                    }
-                    self.discard(&key).await;
-                    return Err(Arc::new(error));
-                }
-                Err(error) => return Err(Arc::new(error)),
-            }
-        }
-    }
-
-    /// Compare-and-swap, with an unknown outcome resolved by reading back. `successor` is our own, made for this swap.
-    pub(super) async fn swap(
-        &self,
-        session: &Session,
-        record: &Record,
-        successor: Option<&SessionKey>,
-        now: Timestamp,
-    ) -> Result<Swap, Arc<StoreError>> {
-        let shared = Arc::new(record.clone());
-        let first = self.store.update(&session.key, &session.version, shared, now).await;
-        self.flights.forget(&session.key);
-        let read_back = self.read_back(session, record, successor, now);
-        match first {
-            Ok(Updated::Done) => Ok(Swap::Done),
-            Ok(Updated::Gone) => Ok(read_back.await.unwrap_or(Swap::Gone)),
-            Ok(Updated::Stale) => read_back.await,
-            Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                Ok(read_back.await.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
-            }
-            Err(error) => Err(Arc::new(error)),
-        }
-    }
-
-    /// What has become of the record that this write was meant for. What a primary alone holds does not count: the next one may not have it.
-    async fn read_back(
-        &self,
-        session: &Session,
-        written: &Record,
-        successor: Option<&SessionKey>,
-        now: Timestamp,
-    ) -> Result<Swap, Arc<StoreError>> {
-        match self.store.load_settled(&session.key, now).await.map_err(Arc::new)? {
-            Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
-            Found::Live(found, version) if found.moved.is_none() => Ok(Swap::Stale(self.reloaded(session, found, version))),
-            _ => self.renewed_meanwhile(session, successor, now).await,
-        }
-    }
-
-    /// The session under the id that a renewal gave it, which this visitor may read and end, and sign in over, but not change.
-    async fn renewed_meanwhile(&self, session: &Session, successor: Option<&SessionKey>, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
-        let found = self.store.find(session.handle(), now).await.map_err(Arc::new)?;
-        let Some(found) = found.into_iter().find(|found| Some(&found.key) != successor && found.key != session.key) else {
-            return Ok(Swap::Gone);
-        };
-        let mut moved = self.session(session.id.clone(), found.key, found.record, found.version, false);
-        moved.id = None;
-        Ok(Swap::Stale(moved))
-    }
-
-    fn reloaded(&self, session: &Session, record: Arc<Record>, version: Version) -> Session {
-        self.session(session.id.clone(), session.key.clone(), record, version, session.resign)
-    }
-
     pub(super) fn blank(&self, now: Timestamp) -> Record {
         Record {
-            data: Data::default(),
             cookie: StoredCookie { original_max_age: in_millis(self.options.lifecycle.max_age), ..StoredCookie::default() },
-            max_age: None,
-            user: None,
             created_at: Some(now),
-            updated_at: None,
-            login_at: None,
-            expires_at: None,
-            revision: 0,
-            last_write: None,
             handle: Some(Handle::generate(self.entropy.as_ref())),
-            client: None,
-            moved: None,
-            ended: None,
-            epoch: None,
-            credential: None,
+            ..Record::default()
         }
     }
 

@@ -1,5 +1,10 @@
 //! A session's contents as JSON text: fields that nobody changes stay byte-identical (lone surrogates, `1.0`, key order).
 
+mod cuts;
+mod field;
+
+pub use field::Field;
+
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -11,27 +16,6 @@ const MAX_DEPTH: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Data(Vec<Field>);
 
-/// One top-level field: name and value as JSON text. One allocation, because a proxy holds many in memory.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Field {
-    /// `"name":value`.
-    text: Box<str>,
-    /// Where the colon is.
-    colon: usize,
-    name: Name,
-}
-
-/// A name beside its JSON string literal.
-#[derive(Clone, Debug, PartialEq)]
-enum Name {
-    /// What stands between the quotes.
-    Literal,
-    /// Another spelling than the literal's, which has escapes.
-    Escaped(Box<str>),
-    /// It holds a lone surrogate: JavaScript allows it, UTF-8 does not.
-    Unspeakable,
-}
-
 /// Why JSON text is no session data or no patch.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -41,60 +25,6 @@ pub enum DataError {
     /// Nested deeper than 64 levels.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
-}
-
-impl Field {
-    /// A field from a plain name and JSON text; `None` if the text is no JSON.
-    pub fn new(name: &str, json: String) -> Option<Self> {
-        Some(Field::raw(&serde_json::to_string(name).ok()?, &RawValue::from_string(json).ok()?))
-    }
-
-    /// A field from a JSON string literal and a value.
-    fn raw(literal: &str, value: &RawValue) -> Self {
-        Field { text: format!("{literal}:{}", value.get()).into_boxed_str(), colon: literal.len(), name: Name::of(literal) }
-    }
-
-    /// Where it is cut: how long its text is, and where the colon is.
-    fn cut(&self) -> (usize, usize) {
-        (self.text.len(), self.colon)
-    }
-
-    /// Gives it another value, which is JSON text.
-    fn set(&mut self, json: &str) {
-        self.text = format!("{}:{json}", self.literal()).into_boxed_str();
-    }
-
-    /// The name; `None` if it holds a lone surrogate.
-    pub fn name(&self) -> Option<&str> {
-        match &self.name {
-            Name::Literal => self.text.get(1..self.colon - 1),
-            Name::Escaped(name) => Some(name),
-            Name::Unspeakable => None,
-        }
-    }
-
-    /// The name as a JSON string literal, quotes included.
-    fn literal(&self) -> &str {
-        self.text.get(..self.colon).unwrap_or_default()
-    }
-
-    /// The value's JSON text.
-    pub fn json(&self) -> &str {
-        self.text.get(self.colon + 1..).unwrap_or_default()
-    }
-
-    fn is_called_as(&self, other: &Field) -> bool {
-        self.literal() == other.literal() || self.name().is_some() && self.name() == other.name()
-    }
-}
-
-impl Name {
-    fn of(literal: &str) -> Self {
-        if !literal.contains('\\') {
-            return Name::Literal;
-        }
-        serde_json::from_str::<String>(literal).map_or(Name::Unspeakable, |name| Name::Escaped(name.into_boxed_str()))
-    }
 }
 
 impl Data {
@@ -202,37 +132,14 @@ impl Data {
         }
     }
 
-    /// The object's members (`"a":1,"b":2`), without braces.
-    pub(crate) fn members(&self) -> String {
-        let mut members = String::with_capacity(self.size());
-        self.write_members(&mut members);
-        members
-    }
-
     /// Appends the object's members (`"a":1,"b":2`) to `out`, without braces.
     pub fn write_members(&self, out: &mut String) {
         for (number, field) in self.0.iter().enumerate() {
             if number > 0 {
                 out.push(',');
             }
-            out.push_str(&field.text);
+            out.push_str(field.text());
         }
-    }
-
-    /// What [`Data::from_members`] needs beside the members' text.
-    pub(crate) fn cuts(&self) -> Vec<(usize, usize)> {
-        self.0.iter().map(Field::cut).collect()
-    }
-
-    /// The same data again, from its members and cuts; `None` if they do not belong together.
-    pub(crate) fn from_members(mut members: &str, cuts: &[(usize, usize)]) -> Option<Self> {
-        let mut fields = Vec::with_capacity(cuts.len());
-        for (length, colon) in cuts {
-            let (text, rest) = members.split_at_checked(*length)?;
-            fields.push(Field { text: text.into(), colon: *colon, name: Name::of(text.get(..*colon)?) });
-            members = rest.strip_prefix(',').unwrap_or(rest);
-        }
-        members.is_empty().then_some(Data(fields))
     }
 
     /// The whole object as JSON text.
@@ -246,7 +153,7 @@ impl Data {
 
     /// Bytes of the object's members as JSON.
     pub fn size(&self) -> usize {
-        self.0.iter().map(|field| field.text.len() + 1).sum()
+        self.0.iter().map(|field| field.text().len() + 1).sum()
     }
 }
 

@@ -18,6 +18,7 @@ pub mod sessions;
 mod standing;
 pub mod store;
 mod succeed;
+mod swap;
 mod tally;
 mod touch;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 pub use super::data::{Data, Field};
 
-/// One session as the store keeps it: connect-mongo's document plus our own top-level fields.
-#[derive(Clone, Debug, PartialEq)]
+/// One session as the store keeps it: connect-mongo's document plus our own top-level fields. The default is nobody's and holds nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     /// The app's data, in stored order; never contains `cookie`.
     pub data: Data,

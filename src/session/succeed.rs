@@ -1,7 +1,7 @@
 //! A new id: renewals and logins. The new record stands before the old one goes, so that stopping half-way signs nobody out.
 
 use super::changes::{Changes, Circumstances, Dropped, Event, Outcome};
-use super::commit::{Created, Swap, apply};
+use super::commit::{Created, apply};
 use super::data::Data;
 use super::ended::Unconfirmed;
 use super::id::SessionKey;
@@ -9,6 +9,7 @@ use super::lifecycle::Lapse;
 use super::record::{Moved, Record};
 use super::sessions::{Session, Sessions};
 use super::store::StoreError;
+use super::swap::Swap;
 use crate::clock::Timestamp;
 use crate::telemetry::chain;
 use std::sync::Arc;

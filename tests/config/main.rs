@@ -131,7 +131,10 @@ fn the_smallest_file_has_all_defaults() {
     assert_eq!(config.cookie_name(), "cloakroom");
     let url = "http://127.0.0.1:3000".to_owned();
     let app = UpstreamServer { host: "127.0.0.1".to_owned(), port: 3000 };
-    assert_eq!(config.upstreams, BTreeMap::from([(url.clone(), Upstream { name: url.clone(), servers: vec![app], tls: false })]));
+    assert_eq!(
+        config.upstreams,
+        BTreeMap::from([(url.clone(), Upstream { name: url.clone(), servers: vec![app], balance: Balance::RoundRobin, tls: false })])
+    );
     let headers =
         HeaderSettings { fields: Fields::All, encoding: Encoding::Percent, max_bytes: 8192, overflow: Overflow::Drop, set: vec![] };
     let route = Route {
@@ -431,6 +434,8 @@ fn each_rule_names_what_breaks_it() {
     for (text, expected) in routes {
         assert_eq!(titles(&format!("{ROUTE}{text}")), [expected]);
     }
+    let balance = "upstreams.a = { servers = [\"a:1\"], balance = \"hash-sesion\" }";
+    assert_eq!(titles_beside_a_route(balance), ["1:46: `balance` cannot be `hash-sesion`"]);
     let upstreams =
         [("127.0.0.1:3000", "2:12: there is no upstream `127.0.0.1:3000`"), ("http://a/b", "2:12: `upstream` cannot be `http://a/b`")];
     for (text, expected) in upstreams {

@@ -4,7 +4,7 @@ use cloakroom::cli::assemble;
 use cloakroom::clock::{Clock, Moment, SystemClock, Timestamp};
 use cloakroom::config::Config;
 use cloakroom::proxy::guard::Deadlines;
-use cloakroom::proxy::{Limits, Proxy, Upstream};
+use cloakroom::proxy::{Balance, Limits, Proxy, Upstream};
 use cloakroom::random::{Entropy, OsEntropy};
 use cloakroom::secret::Secret;
 use cloakroom::server::{Listen, Server};
@@ -85,7 +85,7 @@ fn serve(app: &App, clock: &Arc<Fuse>, entropy: &Arc<Fuse>) -> std::net::SocketA
     let options = assemble::options(&config);
     let edge = assemble::edge(&config, Arc::new(Sessions::new(Arc::new(MemoryStore::default()), keyring, options, clock, entropy)));
     let server = vec![(app.addr().ip().to_string(), app.addr().port())];
-    let upstream = Arc::new(Upstream::new("app".into(), false, server, 1));
+    let upstream = Arc::new(Upstream::new("app".into(), false, server, Balance::RoundRobin, 1));
     let proxy = Proxy::new(edge, vec![upstream], Limits { head_bytes: 1 << 16, head_fields: 100, idle: MINUTE }, true);
     let listen = Listen { address: "127.0.0.1:0".parse().expect("an address"), h2c: false };
     let server = Server::bind(proxy, &[listen], Deadlines { head: MINUTE, idle: MINUTE }, MINUTE).expect("bound");

@@ -5,7 +5,7 @@ use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::random::OsEntropy;
 use cloakroom::session::id::{Handle, IdHash, SessionId, SessionKey};
 use cloakroom::session::lifecycle::Lapse;
-use cloakroom::session::record::{Record, StoredCookie};
+use cloakroom::session::record::Record;
 use cloakroom::session::store::SessionStore;
 use cloakroom::session::{Event, Visitor};
 use std::sync::Arc;
@@ -13,24 +13,7 @@ use std::sync::Arc;
 /// A record as a Node app leaves it, and its cookie.
 async fn written_by_node(bench: &Bench, expires_at: Option<Timestamp>) -> String {
     let id = SessionId::generate(&OsEntropy);
-    let record = Record {
-        data: data(r#"{"passport":{"user":"5f2"},"n":1.0}"#),
-        cookie: StoredCookie::default(),
-        max_age: None,
-        user: None,
-        created_at: None,
-        updated_at: None,
-        login_at: None,
-        expires_at,
-        revision: 0,
-        last_write: None,
-        handle: None,
-        client: None,
-        moved: None,
-        ended: None,
-        epoch: None,
-        credential: None,
-    };
+    let record = Record { data: data(r#"{"passport":{"user":"5f2"},"n":1.0}"#), expires_at, ..Record::default() };
     bench.store.create(&SessionKey::of(&id, IdHash::Sha256), Arc::new(record)).await.unwrap();
     bench.store.calls();
     bench.sessions.keyring().sign(&id)

@@ -39,24 +39,7 @@ pub fn record() -> Record {
 
 /// A record with nothing that may be absent.
 pub fn bare() -> Record {
-    Record {
-        data: Data::default(),
-        cookie: StoredCookie::default(),
-        max_age: None,
-        user: None,
-        created_at: None,
-        updated_at: None,
-        login_at: None,
-        expires_at: None,
-        revision: 1,
-        last_write: None,
-        handle: None,
-        client: None,
-        moved: None,
-        ended: None,
-        epoch: None,
-        credential: None,
-    }
+    Record { revision: 1, ..Record::default() }
 }
 
 /// The same after a change, by another writer.

@@ -29,6 +29,14 @@ pub type Names = Arc<[(String, String)]>;
 pub struct Relay {
     address: SocketAddr,
     traffic: watch::Sender<Traffic>,
+    notes: Arc<Notes>,
+}
+
+/// Counts the messages to the server that hold a text; nothing where the text is empty.
+#[derive(Default)]
+struct Notes {
+    text: String,
+    count: watch::Sender<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -41,7 +49,13 @@ impl Relay {
     /// To a server on loopback.
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        Self::on(listener, port, Names::default())
+        Self::on(listener, port, Names::default(), "")
+    }
+
+    /// To a MongoDB server on loopback, counting the messages to it that hold this text.
+    pub async fn noting(text: &str, port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::on(listener, port, Names::default(), text)
     }
 
     /// One in front of each member of a replica set.
@@ -53,15 +67,16 @@ impl Relay {
         let told = |listener: &TcpListener| listener.local_addr().expect("an address").to_string();
         let names: Names = ports.iter().zip(&listeners).map(|(port, listener)| (format!("127.0.0.1:{port}"), told(listener))).collect();
         assert!(names.iter().all(|(member, relay)| member.len() == relay.len()), "{names:?}");
-        listeners.into_iter().zip(ports).map(|(listener, port)| Self::on(listener, *port, names.clone())).collect()
+        listeners.into_iter().zip(ports).map(|(listener, port)| Self::on(listener, *port, names.clone(), "")).collect()
     }
 
-    fn on(listener: TcpListener, port: u16, names: Names) -> Self {
-        let relay = Relay { address: listener.local_addr().expect("an address"), traffic: watch::channel(Traffic::Flows).0 };
-        let traffic = relay.traffic.clone();
+    fn on(listener: TcpListener, port: u16, names: Names, text: &str) -> Self {
+        let notes = Arc::new(Notes { text: text.to_owned(), ..Notes::default() });
+        let relay = Relay { address: listener.local_addr().expect("an address"), traffic: watch::channel(Traffic::Flows).0, notes };
+        let (traffic, notes) = (relay.traffic.clone(), relay.notes.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(serve(near, port, traffic.subscribe(), names.clone()));
+                tokio::spawn(serve(near, port, traffic.subscribe(), names.clone(), notes.clone()));
             }
         });
         relay
@@ -69,6 +84,18 @@ impl Relay {
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// How many messages with the text have come.
+    pub fn noted(&self) -> usize {
+        *self.notes.count.borrow()
+    }
+
+    /// Waits until so many have come.
+    pub async fn until_noted(&self, count: usize) {
+        let mut noted = self.notes.count.subscribe();
+        let come = noted.wait_for(|noted| *noted >= count);
+        tokio::time::timeout(Duration::from_secs(30), come).await.expect("they come").expect("a relay");
     }
 
     pub fn set(&self, traffic: Traffic) {
@@ -86,16 +113,17 @@ impl Relay {
     }
 }
 
-async fn serve(near: TcpStream, port: u16, traffic: watch::Receiver<Traffic>, names: Names) {
+async fn serve(near: TcpStream, port: u16, traffic: watch::Receiver<Traffic>, names: Names, notes: Arc<Notes>) {
     let mut until_cut = traffic.clone();
     let carried = async {
         let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
         near.set_nodelay(true).ok();
         far.set_nodelay(true).ok();
         let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+        let none = Notes::default();
         tokio::select! {
-            () = carry(from_near, to_far, Way::ToServer, traffic.clone(), Names::default()) => {}
-            () = carry(from_far, to_near, Way::FromServer, traffic, names) => {}
+            () = carry(from_near, to_far, Way::ToServer, traffic.clone(), Names::default(), &notes) => {}
+            () = carry(from_far, to_near, Way::FromServer, traffic, names, &none) => {}
         }
     };
     tokio::select! {
@@ -104,13 +132,20 @@ async fn serve(near: TcpStream, port: u16, traffic: watch::Receiver<Traffic>, na
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, mut traffic: watch::Receiver<Traffic>, names: Names) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    way: Way,
+    mut traffic: watch::Receiver<Traffic>,
+    names: Names,
+    notes: &Notes,
+) {
     let passes = |traffic: &Traffic| match traffic {
         Traffic::Flows | Traffic::Slow(_) => true,
         Traffic::Mute => way == Way::ToServer,
         Traffic::Held | Traffic::Cut => false,
     };
-    while let Ok(piece) = next(&mut from, &names).await {
+    while let Ok(piece) = next(&mut from, &names, notes).await {
         let delay = match *traffic.borrow() {
             Traffic::Slow(delay) => delay,
             _ => Duration::ZERO,
@@ -122,9 +157,9 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, mut tr
     }
 }
 
-/// What has come; with names to tell, one whole message.
-async fn next(from: &mut (impl AsyncRead + Unpin), names: &Names) -> std::io::Result<Vec<u8>> {
-    if names.is_empty() {
+/// What has come; with names to tell or a text to note, one whole message.
+async fn next(from: &mut (impl AsyncRead + Unpin), names: &Names, notes: &Notes) -> std::io::Result<Vec<u8>> {
+    if names.is_empty() && notes.text.is_empty() {
         let mut bytes = vec![0; 1 << 16];
         let count = from.read(&mut bytes).await?;
         bytes.truncate(count);
@@ -138,6 +173,9 @@ async fn next(from: &mut (impl AsyncRead + Unpin), names: &Names) -> std::io::Re
     for (member, relay) in names.iter() {
         let places: Vec<usize> = memchr::memmem::find_iter(&message, member).collect();
         places.into_iter().for_each(|at| message[at..at + relay.len()].copy_from_slice(relay.as_bytes()));
+    }
+    if !notes.text.is_empty() && memchr::memmem::find(&message, notes.text.as_bytes()).is_some() {
+        notes.count.send_modify(|count| *count += 1);
     }
     Ok(message)
 }

@@ -151,25 +151,7 @@ impl Places {
 /// A record with a revision and nothing else.
 #[cfg(test)]
 pub(super) fn bare(revision: u64) -> Record {
-    use crate::session::record::StoredCookie;
-    Record {
-        data: Default::default(),
-        cookie: StoredCookie::default(),
-        max_age: None,
-        user: None,
-        created_at: None,
-        updated_at: None,
-        login_at: None,
-        expires_at: None,
-        revision,
-        last_write: None,
-        handle: None,
-        client: None,
-        moved: None,
-        ended: None,
-        epoch: None,
-        credential: None,
-    }
+    Record { revision, ..Record::default() }
 }
 
 #[cfg(test)]
