@@ -3,6 +3,7 @@
 
 mod closing;
 mod downstream;
+mod errand;
 mod exchange;
 pub mod guard;
 mod last_word;
@@ -18,10 +19,11 @@ use crate::endpoint::Endpoint;
 use crate::header::request::Dressed;
 use crate::header::{forwarded, strip};
 use crate::rejection::Rejection;
-use crate::session::Event;
+use crate::session::{Event, Visitor};
 use async_trait::async_trait;
 use bytes::Bytes;
 use closing::{Closings, Name, Ticket, Tunnels, Whose};
+use errand::{Errand, Line};
 use exchange::UnderWay;
 use futures_util::FutureExt as _;
 use http::header::HOST;
@@ -30,10 +32,12 @@ use http::{HeaderMap, HeaderValue};
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr as _, Result};
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -94,6 +98,7 @@ impl Proxy {
             tokio::spawn(watch::listen(self.shared.clone(), news));
         }
         tokio::spawn(watch::look(self.shared.clone()));
+        tokio::spawn(watch::look_out(self.shared.clone()));
     }
 
     /// Requests being served, and touches that are still to reach the store.
@@ -130,7 +135,7 @@ impl Proxy {
         self.shared.tunnels.is_closing()
     }
 
-    /// Open WebSockets and streams of events.
+    /// Open WebSockets, and requests for a session that take long.
     pub fn open_connections(&self) -> usize {
         self.shared.tunnels.count()
     }
@@ -235,8 +240,18 @@ impl Proxy {
     }
 
     fn enter(&self, visit: &Visit, since: Closings) -> Ticket {
-        let whose = Whose { handle: visit.dressed.handle.clone(), user: visit.dressed.user.clone(), keys: visit.keys.clone() };
-        self.shared.tunnels.enter(whose, visit.until, since)
+        let (whose, until) = match &visit.visitor {
+            Visitor::Known(session) => (Whose::of(session), session.record().expires_at),
+            _ => (Whose { keys: visit.keys.clone(), ..Whose::default() }, None),
+        };
+        self.shared.tunnels.enter(whose, until, since)
+    }
+
+    /// Stops the phases of a request whose session has ended meanwhile.
+    fn refuse_ended<T>(&self, session: &Session, exchange: &mut Exchange) -> Result<T> {
+        let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
+        let rejection = self.edge().ended_meanwhile(visit, &session.req_header().headers);
+        exchange.refuse(rejection)
     }
 
     /// Carries a WebSocket from handshake to close.
@@ -260,11 +275,18 @@ impl Proxy {
         let route = visit.route.clone();
         // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
         let ticket = self.enter(visit, exchange.since);
-        let opened = tunnel::open(session, app, request, route.timeout.read).await?;
+        let Some(opened) = tunnel::open(session, app, request, route.timeout.read, &ticket).await? else {
+            return self.refuse_ended(session, exchange);
+        };
         let mut head = opened.head.clone();
         self.undress(exchange, &mut head).await?;
         if head.status != 101 {
-            return opened.relay_refusal(session, head).await;
+            // An answer by which the visitor signs in or out is theirs to the end.
+            let ticket = Some(&ticket).filter(|_| !exchange.event.is_the_end());
+            return match opened.relay_refusal(session, head, ticket).await? {
+                Some(()) => Ok(()),
+                None => self.refuse_ended(session, exchange),
+            };
         }
         head.insert_header("Connection", "Upgrade")?;
         head.insert_header("Upgrade", "websocket")?;
@@ -341,6 +363,26 @@ impl ProxyHttp for Proxy {
         error
     }
 
+    /// From here on the end of the session ends the request.
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _: bool,
+        _: &HttpPeer,
+        descriptor: RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<()> {
+        if let Some(Visitor::Known(session)) = exchange.visit.as_ref().map(|visit| &visit.visitor)
+            && let Some(socket) = digest.and_then(|digest| digest.socket_digest.clone())
+        {
+            let line = Line::new(descriptor, socket);
+            let errand = Errand::new(exchange.number, exchange.arrived, session.clone(), exchange.since, line);
+            exchange.set_out(errand);
+        }
+        Ok(())
+    }
+
     /// Dressed. Runs again on a fresh clone of the head if the request is tried again.
     async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, exchange: &mut Box<Exchange>) -> Result<()> {
         match &exchange.visit {
@@ -361,12 +403,32 @@ impl ProxyHttp for Proxy {
             // Whoever asks for another protocol goes through a tunnel; nobody asked here.
             return exchange.refuse(Rejection::UpstreamMalformed);
         }
+        let errand = if head.status.is_informational() { None } else { exchange.come_back() };
+        if errand.as_ref().is_some_and(Errand::is_cut) {
+            return self.refuse_ended(session, exchange);
+        }
+        let goes_on = errand.is_some() && downstream::goes_on(session, head);
         self.undress(exchange, head).await?;
-        if let Some(visit) = exchange.visit.as_deref().filter(|visit| visit.lasts && downstream::is_stream_of_events(head)) {
-            exchange.lookout = watch::Lookout::over(self.enter(visit, exchange.since), visit.dressed.handle.clone());
+        // An answer by which the visitor signs in or out is theirs to the end.
+        if let Some(errand) = errand.filter(|_| goes_on && !exchange.event.is_the_end()) {
+            exchange.set_out(errand.for_body(guard::current()));
         }
         downstream::suit_version(session, head);
         Ok(())
+    }
+
+    /// Nothing more of an answer whose session has ended, whatever the app's connection still holds.
+    fn upstream_response_body_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Option<Bytes>,
+        is_last: bool,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<Option<Duration>> {
+        let Some(place) = exchange.errand else { return Ok(None) };
+        let is_cut =
+            if is_last { exchange.come_back().is_some_and(|errand| errand.is_cut()) } else { self.shared.under_way.errands.is_cut(place) };
+        if is_cut { self.refuse_ended(session, exchange) } else { Ok(None) }
     }
 
     async fn response_trailer_filter(&self, _: &mut Session, trailers: &mut HeaderMap, _: &mut Box<Exchange>) -> Result<Option<Bytes>> {
@@ -374,6 +436,29 @@ impl ProxyHttp for Proxy {
             trailers.remove(name);
         }
         Ok(None)
+    }
+
+    /// Only a kept-alive connection that died under a harmless request gives it another try, as Pingora itself has it; a session's end
+    /// does not.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Box<Exchange>,
+        was_pooled: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let is_cut = exchange.come_back().is_some_and(|errand| errand.is_cut());
+        if is_cut && exchange.refusal.is_none() {
+            let _ = self.refuse_ended::<()>(session, exchange);
+        }
+        if is_cut || !session.req_header().method.is_idempotent() || session.as_ref().retry_buffer_truncated() {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(was_pooled);
+        }
+        error
     }
 
     /// Every page of an error is written here, by one function from one table.
@@ -401,6 +486,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
         guard::idle();
+        exchange.come_back();
         if self.shared.access_log || exchange.facts.cause.is_some() {
             exchange.remember(session, error);
         }
