@@ -170,7 +170,9 @@ pub fn suit_version(session: &mut Session, head: &mut ResponseHeader) {
 pub fn goes_on(session: &Session, head: &ResponseHeader) -> bool {
     const SMALL: u64 = 64 << 10;
     let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.split(',').next()?.trim().parse::<u64>().ok();
-    !matches!(head.status.as_u16(), 204 | 304) && session.req_header().method != Method::HEAD && length().is_none_or(|length| length > SMALL)
+    !matches!(head.status.as_u16(), 204 | 304)
+        && session.req_header().method != Method::HEAD
+        && length().is_none_or(|length| length > SMALL)
 }
 
 /// The announced length of the body.

@@ -1,8 +1,9 @@
 //! One request's phases, each a few lines. **Start here**: `early_request_filter` → `request_filter` → `upstream_peer` →
-//! `upstream_request_filter` → (the app) → `response_filter` → `logging`.
+//! `connected_to_upstream` → `upstream_request_filter` → (the app) → `response_filter` → `upstream_response_body_filter` → `logging`.
 
 mod closing;
 mod downstream;
+mod dressing;
 mod errand;
 mod exchange;
 pub mod guard;
@@ -10,32 +11,30 @@ mod last_word;
 mod tunnel;
 mod upstream;
 mod watch;
+mod websocket;
 
 pub use exchange::Exchange;
 pub use upstream::{Patience, Upstream};
 
-use crate::edge::{Edge, Refused, Verdict, Visit};
+use crate::edge::{Edge, Verdict};
 use crate::endpoint::Endpoint;
-use crate::header::request::Dressed;
-use crate::header::{forwarded, strip};
+use crate::header::strip;
 use crate::rejection::Rejection;
-use crate::session::{Event, Visitor};
+use crate::session::Visitor;
 use async_trait::async_trait;
 use bytes::Bytes;
-use closing::{Closings, Name, Ticket, Tunnels, Whose};
+use closing::{Name, Tunnels};
 use errand::{Errand, Line};
 use exchange::UnderWay;
 use futures_util::FutureExt as _;
-use http::header::HOST;
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, OrErr as _, Result};
+use pingora::{Error, Result};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::panic::AssertUnwindSafe;
@@ -149,77 +148,6 @@ impl Proxy {
         &self.shared.edge
     }
 
-    /// The head as the app gets it: canonical target, no name of ours but what we wrote.
-    fn dress(&self, visit: &Visit, request: &mut Parts, upstream: Option<&Upstream>) -> Result<()> {
-        let inbound = &visit.inbound;
-        let path = inbound.target.path();
-        let (stripped, path) = visit.route.stripped(path).map_or((None, path), |(gone, rest)| (Some(gone), rest));
-        downstream::set_target(request, inbound, path)?;
-        let own_host = if visit.route.preserve_host { None } else { upstream.and_then(Upstream::authority) };
-        let host = own_host.as_deref().unwrap_or(inbound.host.authority());
-        // Named once, as was checked: nothing to do if it is the right one.
-        let headers = &mut request.headers;
-        if headers.get(HOST).is_none_or(|said| said != host) {
-            headers.insert(HOST, HeaderValue::try_from(host).or_err(ErrorType::InternalError, "a checked host is no header value")?);
-        }
-        downstream::set_cookies(headers, &self.edge().our_cookies);
-        let told = forwarded::headers(inbound, headers, stripped);
-        // No name of these is the client's: `early_request_filter` has stripped them before anything else was done.
-        let (own, most) = (&visit.dressed.headers, "more header fields than a map holds");
-        headers.try_reserve(own.len() + forwarded::MOST).or_err(ErrorType::InternalError, most)?;
-        for (name, value) in told.chain(own.iter().cloned()) {
-            headers.insert(name, value);
-        }
-        Ok(())
-    }
-
-    /// Commits what the app's answer asks for, then strips it.
-    async fn undress(&self, exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<()> {
-        let ours = &self.edge().our_cookies;
-        let is_final = !head.status.is_informational() || head.status == 101;
-        let Some(visit) = exchange.visit.as_deref_mut().filter(|_| is_final) else {
-            exchange.interim += 1;
-            return if exchange.interim > MOST_INTERIM {
-                exchange.refuse(Rejection::UpstreamMalformed)
-            } else {
-                downstream::strip_response(head, ours)
-            };
-        };
-        let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
-        downstream::strip_response(head, ours)?;
-        match departed {
-            Some(Ok(mut departure)) => {
-                exchange.event = departure.event;
-                exchange.facts.handle = departure.begun.take();
-                self.close_ended(departure.event, &exchange.visit);
-                downstream::finish_response(head, departure, &self.edge().reserved)
-            }
-            Some(Err(Refused { rejection, set_cookies, event, cause })) => {
-                exchange.event = event;
-                exchange.facts.cause = cause;
-                exchange.refusal_cookies = set_cookies;
-                self.close_ended(event, &exchange.visit);
-                exchange.refuse(rejection)
-            }
-            None => exchange.refuse(Rejection::Defect),
-        }
-    }
-
-    /// The WebSockets of a session do not outlive it.
-    fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
-        let Some(visit) = visit else { return };
-        let Dressed { handle, user, .. } = &visit.dressed;
-        match (event, handle, user) {
-            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close(Name::User(user.clone())),
-            // A login ends the session that the visitor came with.
-            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
-                self.shared.tunnels.close(Name::Session(handle.clone()));
-            }
-            (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
-            _ => {}
-        }
-    }
-
     /// The next server for this request. Counts as a try.
     async fn peer(&self, exchange: &mut Exchange) -> Result<HttpPeer> {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
@@ -239,59 +167,11 @@ impl Proxy {
         peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
     }
 
-    fn enter(&self, visit: &Visit, since: Closings) -> Ticket {
-        let (whose, until) = match &visit.visitor {
-            Visitor::Known(session) => (Whose::of(session), session.record().expires_at),
-            _ => (Whose { keys: visit.keys.clone(), ..Whose::default() }, None),
-        };
-        self.shared.tunnels.enter(whose, until, since)
-    }
-
     /// Stops the phases of a request whose session has ended meanwhile.
     fn refuse_ended<T>(&self, session: &Session, exchange: &mut Exchange) -> Result<T> {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
         let rejection = self.edge().ended_meanwhile(visit, &session.req_header().headers);
         exchange.refuse(rejection)
-    }
-
-    /// Carries a WebSocket from handshake to close.
-    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        let app = loop {
-            let peer = self.peer(exchange).await?;
-            match tunnel::connect(self.shared.connector.get_or_init(|| Connector::new(None)), &peer).await {
-                Ok(app) => break app,
-                Err(_) if exchange.has_servers_left() => {}
-                Err(error) => return Err(error),
-            }
-        };
-        let mut request = session.req_header().clone();
-        let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
-        for name in strip::hop_by_hop(&request.headers) {
-            request.remove_header(&name);
-        }
-        request.insert_header("Connection", "Upgrade")?;
-        request.insert_header("Upgrade", "websocket")?;
-        downstream::with_parts(&mut request, |parts| self.dress(visit, parts, exchange.upstream.as_deref()))?;
-        let route = visit.route.clone();
-        // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
-        let ticket = self.enter(visit, exchange.since);
-        let Some(opened) = tunnel::open(session, app, request, route.timeout.read, &ticket).await? else {
-            return self.refuse_ended(session, exchange);
-        };
-        let mut head = opened.head.clone();
-        self.undress(exchange, &mut head).await?;
-        if head.status != 101 {
-            // An answer by which the visitor signs in or out is theirs to the end.
-            let ticket = Some(&ticket).filter(|_| !exchange.event.is_the_end());
-            return match opened.relay_refusal(session, head, ticket).await? {
-                Some(()) => Ok(()),
-                None => self.refuse_ended(session, exchange),
-            };
-        }
-        head.insert_header("Connection", "Upgrade")?;
-        head.insert_header("Upgrade", "websocket")?;
-        exchange.tunnel_bytes = opened.carry(session, head, route.timeout.idle_websocket, &ticket).await?;
-        Ok(())
     }
 }
 
