@@ -85,8 +85,8 @@ impl Closer {
         self.bell.notify_one();
     }
 
-    fn has_rung(&self) -> bool {
-        self.code.load(Ordering::Acquire) != 0
+    fn is_for_its_session(&self) -> bool {
+        self.code.load(Ordering::Acquire) >= POLICY
     }
 
     /// Resolves with the code once it is as much as this. Only one may wait at a time.
@@ -212,7 +212,8 @@ impl Tunnels {
     pub fn due(&self, now: Timestamp) -> Vec<(u64, Whose)> {
         // Who is asked to close already needs no look: after the end of many that saves as many reads.
         let is_due = |open: &Open| {
-            open.whose.handle.is_some() && !open.close.has_rung() && (open.is_doubtful || open.until.is_some_and(|until| until <= now))
+            let should_be_over = open.is_doubtful || open.until.is_some_and(|until| until <= now);
+            should_be_over && open.whose.handle.is_some() && !open.close.is_for_its_session()
         };
         let mut known = self.lock();
         let due = known.open.iter_mut().filter(|(_, open)| is_due(open));
