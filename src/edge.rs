@@ -1,7 +1,6 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
 use crate::access::{self, Doors, Passage};
-use crate::clock::Timestamp;
 use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
 use crate::header::end;
 use crate::header::names::Reserved;
@@ -17,7 +16,7 @@ use crate::session::lifecycle::Lapse;
 use crate::session::record::Client;
 use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
 use crate::telemetry::chain;
-use http::header::{ACCEPT, COOKIE, USER_AGENT};
+use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,12 +56,8 @@ pub struct Visit {
     pub dressed: Dressed,
     /// Why there is no session where there was one.
     pub lapse: Option<&'static str>,
-    /// Under what the store files the session of a request that lasts, or the sessions of a visitor whom it cannot tell: they may have to end without an answer.
+    /// Under what the store files the sessions of a visitor whom it cannot tell: they may have to end without an answer.
     pub keys: Vec<SessionKey>,
-    /// It has a session and asks for what goes on until somebody ends it: a WebSocket, or a stream of events.
-    pub lasts: bool,
-    /// When the session ends if nobody uses it, if the request lasts; `None`: never.
-    pub until: Option<Timestamp>,
     /// Whether the answer may change the session (not on `session = "off"`, not for a CORS preflight).
     has_session: bool,
     agent: Option<HeaderValue>,
@@ -279,6 +274,11 @@ impl Edge {
         Ok(Departure { set_cookie, ended_cookies, is_private, is_behind_login, event: outcome.event, begun })
     }
 
+    /// What a visitor is told whose session ended while the app was at work.
+    pub fn ended_meanwhile(&self, visit: &Visit, headers: &HeaderMap) -> Rejection {
+        access::turned_out(&visit.route, &visit.inbound, headers, &self.policy.doors)
+    }
+
     /// `Set-Cookie` lines for a browser whose session ended, or in which somebody else signs in: they expire the cookies that the routes of
     /// this host name in `end_app_cookies`.
     ///
@@ -337,18 +337,9 @@ impl Edge {
             },
             _ => Dressed::default(),
         };
-        let lasts = matches!(visitor, Visitor::Known(_)) && (inbound.upgrade || asks_for_events(headers));
-        let keys = match &visitor {
-            Visitor::Known(session) if lasts => vec![session.key().clone()],
-            Visitor::Unreachable { keys, .. } => keys.clone(),
-            _ => Vec::new(),
-        };
-        let until = match &visitor {
-            Visitor::Known(session) if lasts => session.record().expires_at,
-            _ => None,
-        };
+        let keys = if let Visitor::Unreachable { keys, .. } = &visitor { keys.clone() } else { Vec::new() };
         let (agent, lapse) = (headers.get(USER_AGENT).cloned(), lapse(&visitor));
-        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, lasts, until, has_session, agent }))
+        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, has_session, agent }))
     }
 
     fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, TooLarge> {
@@ -393,11 +384,6 @@ impl Facts {
 
 fn lapse(visitor: &Visitor) -> Option<&'static str> {
     if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None }
-}
-
-/// As every browser's `EventSource` does (HTML, section 9.2.2).
-fn asks_for_events(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).is_some_and(|accepted| accepted.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn refuse(rejection: Rejection, facts: Facts) -> Verdict {
