@@ -313,6 +313,38 @@ fn a_file_that_is_missing_in_five_looks_in_a_row_is_no_users() {
 }
 
 #[test]
+fn a_file_that_nobody_can_look_at_keeps_its_users_until_it_is_seen_to_be_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::write(inner.join("users.toml"), format!("[users.a]\nhash = \"{}\"\n", hash("x").as_text())).unwrap();
+    let file = UsersFile::open(&inner.join("users.toml")).unwrap();
+    let mut watch = Watch::default();
+    let mut looks = || -> Vec<String> { (0..6).flat_map(|_| watch.look(&file)).collect() };
+    assert_eq!(looks(), Vec::<String>::new());
+
+    std::fs::rename(&inner, folder.path().join("away")).unwrap();
+    std::fs::write(&inner, "no folder").unwrap();
+    let hidden = looks();
+    std::fs::remove_file(&inner).unwrap();
+
+    assert_eq!((hidden, looks()), (vec![], vec!["a".to_owned()]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_change_that_leaves_length_and_time_as_they_were_is_seen() {
+    let folder = Folder::new();
+    let (file, mut watch) = watched(&folder);
+    let (text, before) = (folder.text(), std::fs::metadata(folder.path()).unwrap().modified().unwrap());
+
+    std::fs::write(folder.path(), text.replace("users.a", "users.c")).unwrap();
+    std::fs::File::options().write(true).open(folder.path()).unwrap().set_modified(before).unwrap();
+
+    assert_eq!([watch.look(&file), watch.look(&file)].concat(), ["a"]);
+}
+
+#[test]
 fn a_file_that_is_still_being_written_is_not_read() {
     let folder = Folder::new();
     let (file, mut watch) = watched(&folder);
