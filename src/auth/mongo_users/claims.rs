@@ -100,7 +100,9 @@ impl Held {
         }
         if !self.users.contains_key(user) {
             let user: Arc<str> = user.into();
-            if let Some(last) = self.order.pop_back_if(|_| self.users.len() >= MOST) {
+            if self.users.len() >= MOST
+                && let Some(last) = self.order.pop_back()
+            {
                 self.users.remove(&last);
             }
             self.order.push_front(user.clone());
