@@ -4,8 +4,8 @@
 //! tells nothing of a removed user's name, and has gaps.
 
 use super::claims::Now;
-use super::{MongoUsers, MongoUsersError, REHASHED};
-use crate::auth::credential::{Issuer, digest};
+use super::{MongoUsers, MongoUsersError, REHASHED, proof};
+use crate::auth::credential::digest;
 use crate::auth::hash::StoredHash;
 use mongodb::bson::{RawDocument, RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
@@ -77,7 +77,7 @@ impl MongoUsers {
         // What was rehashed long ago says nothing of a password that came later.
         let rehashed = document.get_document(REHASHED).ok().filter(|rehashed| rehashed.get_str("to").ok() == hash.as_deref());
         let before = rehashed.and_then(|rehashed| rehashed.get_str("from").ok());
-        Now { before: before.map(|from| Issuer::of_mongo(user, from)), proof: hash.map(|hash| Issuer::of_mongo(user, &hash)) }
+        Now { before: before.map(|from| proof(user, from)), proof: hash.map(|hash| proof(user, &hash)) }
     }
 
     /// Without an index each question reads the whole collection.

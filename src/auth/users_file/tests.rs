@@ -166,6 +166,30 @@ fn an_edit_that_cannot_be_leaves_the_file_alone() {
     assert_eq!(folder.text(), "[users.bob\n");
 }
 
+fn entry(user: &str, hash: &StoredHash, fields: serde_json::Value) -> Entry {
+    let account = crate::auth::Account { user: user.to_owned(), fields: fields.as_object().unwrap().clone() };
+    Entry { account, hash: hash.clone(), disabled: false }
+}
+
+#[test]
+fn another_name_hash_role_or_group_is_another_credential() {
+    let (x, y) = (hash("x"), hash("y"));
+    let of = |user: &str, hash: &StoredHash, fields| UsersFile::credential(&entry(user, hash, fields));
+    let alice = of("alice", &x, json!({}));
+
+    assert_eq!(alice, of("alice", &x, json!({ "email": "a@b", "display_name": "A" })));
+    let others = [
+        of("alicE", &x, json!({})),
+        of("alice", &x, json!({ "role": "admin" })),
+        of("alice", &x, json!({ "groups": ["admin"] })),
+        of("alice", &x, json!({ "groups": [] })),
+        of("alice", &y, json!({})),
+    ];
+    for (number, other) in others.iter().enumerate() {
+        assert!(*other != alice && !others[..number].contains(other), "{number}");
+    }
+}
+
 /// A file with two users, opened, and looked at until it is settled.
 fn watched(folder: &Folder) -> (UsersFile, Watch) {
     folder.write(&format!("[users.a]\nhash = \"{0}\"\n[users.b]\nhash = \"{0}\"\nrole = \"admin\"\n", hash("x").as_text()));
@@ -285,7 +309,7 @@ fn a_file_in_another_encoding_is_one_with_mistakes() {
 fn a_file_that_is_not_there_yet_vouches_for_all_until_it_has_been_missing_five_times() {
     let folder = Folder::new();
     let (alice, mut watch) = (hash("x"), Watch::default());
-    let credential = Issuer::of_file("alice", &alice, &Map::new());
+    let credential = UsersFile::credential(&entry("alice", &alice, json!({})));
     let file = UsersFile::open(&folder.path()).unwrap();
 
     for _ in 0..4 {
