@@ -159,12 +159,17 @@ impl Errands {
         self.with(place, |errand| errand.visitor.as_ref().filter(|_| errand.is_cut).map(|connection| connection.cut()));
     }
 
-    /// Has those looked out for that have taken so long.
-    pub fn look_out(&self, long: Duration, lookout: impl Fn(&Errand) -> Lookout) {
+    /// Has those looked out for that have taken so long. No request waits meanwhile: the shard is free again before anybody is called.
+    pub fn look_out(&self, long: Duration, lookout: impl Fn(Place, &Session, Closings) -> Lookout) {
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for errand in shard.iter_mut().flatten().filter(|errand| errand.lookout.is_none() && errand.arrived.elapsed() >= long) {
-                errand.lookout = Some(lookout(errand));
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let late = shard.iter().flatten().filter(|errand| errand.lookout.is_none() && errand.arrived.elapsed() >= long);
+            let late: Vec<_> = late.map(|errand| (errand.place(), errand.session.clone(), errand.since)).collect();
+            drop(shard);
+            for (place, session, since) in late {
+                let lookout = lookout(place, &session, since);
+                // If it has ended meanwhile, so does the lookout.
+                self.with(place, |errand| errand.lookout = Some(lookout));
             }
         }
     }

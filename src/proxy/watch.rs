@@ -1,11 +1,11 @@
 //! The end of a session ends its open connections, wherever it came from: another proxy, an operator, the users file, its own time.
 
 use super::Shared;
-use super::closing::{Name, Whose};
-use super::errand::Errand;
-use crate::session::Standing;
+use super::closing::{Closings, Name, Whose};
+use super::errand::Place;
 use crate::session::id::Handle;
 use crate::session::store::cached::News;
+use crate::session::{Session, Standing};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ async fn look_at(shared: &Shared, number: u64, whose: Whose) {
 pub(super) async fn look_out(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(ROUND).await;
-        shared.under_way.errands.look_out(LONG, |errand| Lookout::over(&shared, errand));
+        shared.under_way.errands.look_out(LONG, |place, session, since| Lookout::over(&shared, place, session, since));
     }
 }
 
@@ -96,10 +96,9 @@ pub(super) async fn look_out(shared: Arc<Shared>) {
 pub struct Lookout(AbortHandle);
 
 impl Lookout {
-    fn over(shared: &Arc<Shared>, errand: &Errand) -> Self {
-        let session = &errand.session;
-        let ticket = shared.tunnels.enter(Whose::of(session), session.record().expires_at, errand.since);
-        let (under_way, place, handle) = (shared.under_way.clone(), errand.place(), session.handle().as_str().to_owned());
+    fn over(shared: &Arc<Shared>, place: Place, session: &Session, since: Closings) -> Self {
+        let ticket = shared.tunnels.enter(Whose::of(session), session.record().expires_at, since);
+        let (under_way, handle) = (shared.under_way.clone(), session.handle().as_str().to_owned());
         let task = tokio::spawn(async move {
             ticket.session_ended().await;
             if under_way.errands.cut(place) {
