@@ -229,7 +229,12 @@ impl Sessions {
 
     /// Inserts a record under a fresh id. One that has a user is taken back if the user's epoch has moved since it was read, or since the
     /// session that it continues began: an end of all may have looked before the record was there.
-    pub(super) async fn create(&self, mut record: Record, at: &Circumstances, now: Timestamp) -> Result<Created, Arc<StoreError>> {
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        mut record: Record,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Created, Arc<StoreError>> {
         record = self.stamped(record, at, now);
         let Some(user) = record.user.clone() else {
             let record = Arc::new(record);

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// An unconfirmed end is tried again after this long, then twice as long, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A day of refusals, and the end is given up, with an error in the log.
-const MOST_TRIES: u32 = 8640;
+pub(super) const MOST_TRIES: u32 = 8640;
 
 /// A renewal is followed, and a change outrun, at most so often.
 const MOST_STEPS: usize = 16;

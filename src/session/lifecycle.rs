@@ -92,6 +92,11 @@ impl Lifecycle {
         }
     }
 
+    /// When the record is over at the latest, however busy it is.
+    pub fn last_end(&self, record: &Record, now: Timestamp) -> Timestamp {
+        self.absolute_end(record).unwrap_or_else(|| now.plus(cookie::LONGEST))
+    }
+
     /// Whether the record is past its absolute limit, also where a Node app's touches moved `expires` beyond it.
     pub fn is_too_old(&self, record: &Record, now: Timestamp) -> bool {
         self.absolute_end(record).is_some_and(|end| end <= now)

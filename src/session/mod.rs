@@ -15,6 +15,7 @@ pub mod keyring;
 pub mod lifecycle;
 pub mod record;
 pub mod sessions;
+mod settle;
 mod standing;
 pub mod store;
 mod succeed;

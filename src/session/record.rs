@@ -111,8 +111,9 @@ pub struct Client {
 pub struct Moved {
     /// The key of the record that replaced this one.
     pub to: SessionKey,
-    /// When; the pointer leads nowhere `renew_grace` later, whatever `expires` says.
-    pub at: Timestamp,
+    /// When the visitor was told; the pointer leads nowhere `renew_grace` later, whatever `expires` says. `None`: not yet, and the old id
+    /// opens the session as the new one does.
+    pub at: Option<Timestamp>,
 }
 
 impl Record {

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// At most this many rightly signed cookies of one request cost a store read.
 const MOST_READS: usize = 4;
 
+/// So many pointers are followed.
+const MOST_STEPS: usize = 16;
+
 /// The session options, with express-session's names and meanings where it has them.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -283,28 +286,26 @@ impl Sessions {
     }
 
     async fn look_up(&self, id: SessionId, key: SessionKey, resign: bool) -> Result<Result<Session, Lapse>, Arc<StoreError>> {
-        let (record, version) = match self.load_live(&key).await? {
-            Ok(found) => found,
-            Err(lapse) => return Ok(Err(lapse)),
-        };
-        let Some(moved) = &record.moved else {
-            return Ok(Ok(self.session(Some(id), key, record, version, resign)));
-        };
-        let in_grace = self.options.lifecycle.renew_grace.is_some_and(|grace| moved.at.plus(grace) > self.now());
-        if !in_grace {
-            return Ok(Err(Lapse::Replaced));
-        }
-        let target = moved.to.clone();
-        Ok(match self.load_live(&target).await? {
-            // A pointer to a pointer: the session was renewed twice within the grace. Its latest id has long been told.
-            Ok((record, _)) if record.moved.is_some() => Err(Lapse::Replaced),
-            Ok((record, version)) => {
-                let mut session = self.session(Some(id), target, record, version, false);
-                session.id = None;
-                Ok(session)
+        // Whether a pointer whose visitor was told a later id led here.
+        let (mut key, mut is_old) = (key, false);
+        for _ in 0..MOST_STEPS {
+            let (record, version) = match self.load_live(&key).await? {
+                Ok(found) => found,
+                Err(lapse) => return Ok(Err(lapse)),
+            };
+            let Some(moved) = &record.moved else {
+                let id = Some(id).filter(|_| !is_old);
+                return Ok(Ok(self.session(id, key, record, version, resign && !is_old)));
+            };
+            match (moved.at, self.options.lifecycle.renew_grace) {
+                (None, _) => {}
+                // A pointer to a pointer: the session was renewed twice within the grace. Its latest id has long been told.
+                (Some(at), Some(grace)) if !is_old && at.plus(grace) > self.now() => is_old = true,
+                _ => return Ok(Err(Lapse::Replaced)),
             }
-            Err(lapse) => Err(lapse),
-        })
+            key = moved.to.clone();
+        }
+        Ok(Err(Lapse::Replaced))
     }
 
     /// The live record under this key, or why there is none.

@@ -8,12 +8,11 @@ use super::id::SessionKey;
 use super::lifecycle::Lapse;
 use super::record::{Moved, Record};
 use super::sessions::{Session, Sessions};
+use super::settle::Renewal;
 use super::store::StoreError;
 use super::swap::Swap;
 use crate::clock::Timestamp;
-use crate::telemetry::chain;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A session's successor under a new id, and what became of the old record.
 struct Successor {
@@ -21,12 +20,21 @@ struct Successor {
     record: Arc<Record>,
     outcome: Outcome,
     swap: Swap,
+    left: Record,
+}
+
+/// What is left of the old record.
+enum Left {
+    /// It leads to the successor, which is the same session.
+    Pointer,
+    /// Nothing: it was another session, whose end is not the new one's.
+    Nothing,
 }
 
 impl Sessions {
-    /// The same session under a new id. The old id leads to it for the grace.
+    /// The same session under a new id. The old id leads to it: without limit until the visitor is told, then for the grace.
     pub(super) async fn renew(
-        &self,
+        self: &Arc<Self>,
         session: &Session,
         mut record: Record,
         at: &Circumstances,
@@ -36,11 +44,21 @@ impl Sessions {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::NoCookie))));
         }
         record.handle = Some(session.handle().clone());
-        let grace = self.options.lifecycle.renew_grace;
-        match self.succeed(session, record, grace, Event::Renewed, at, now).await? {
-            Some(successor) => self.conclude(successor).await,
-            None => Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked)))),
+        let Some(successor) = self.succeed(session, record, Left::Pointer, Event::Renewed, at, now).await? else {
+            return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))));
+        };
+        let renewal = || Renewal {
+            old: session.key.clone(),
+            seen: session.version.clone(),
+            pointer: successor.left.clone(),
+            new: successor.key.clone(),
+        };
+        match successor.swap {
+            Swap::Done => self.settle(renewal()).await,
+            Swap::Unknown(_) => self.resolve_later(renewal()),
+            Swap::Stale(_) | Swap::Gone => {}
         }
+        self.conclude(successor).await
     }
 
     /// A new session for a new user, or for the same one again: new id, new handle, the old id dead at once.
@@ -72,7 +90,7 @@ impl Sessions {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }
         let event = if record.user.is_some() { Event::LoggedIn } else { Event::SignedOut };
-        let Some(successor) = self.succeed(session, record, None, event, at, now).await? else {
+        let Some(successor) = self.succeed(session, record, Left::Nothing, event, at, now).await? else {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))));
         };
         match successor.swap {
@@ -103,35 +121,35 @@ impl Sessions {
         successor.outcome
     }
 
-    /// Inserts the successor, then swaps the old record into a pointer to it, or removes it where there is no `grace`: after a login,
-    /// because the old one was another session, whose end is not the new one's. `None`: all of the user's sessions ended meanwhile.
+    /// Inserts the successor, then swaps the old record for what is left of it. `None`: all of the user's sessions ended meanwhile.
     async fn succeed(
-        &self,
+        self: &Arc<Self>,
         session: &Session,
         record: Record,
-        grace: Option<Duration>,
+        left: Left,
         event: Event,
         at: &Circumstances,
         now: Timestamp,
     ) -> Result<Option<Successor>, Arc<StoreError>> {
         let Created::Stands(id, key, record) = self.create(record, at, now).await? else { return Ok(None) };
         let dead = self.stamped(Record::clone(&session.record), at, now).tombstone(Lapse::Replaced, now);
-        let left = match grace {
-            Some(grace) => {
-                Record { expires_at: Some(now.plus(grace)), moved: Some(Moved { to: key.clone(), at: now }), ended: None, ..dead }
+        let lasts = self.options.lifecycle.last_end(&session.record, now);
+        let (is_pointer, left) = match left {
+            Left::Pointer => {
+                (true, Record { expires_at: Some(lasts), moved: Some(Moved { to: key.clone(), at: None }), ended: None, ..dead })
             }
-            None => dead,
+            Left::Nothing => (false, dead),
         };
         let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() };
         match self.swap(session, &left, Some(&key), now).await {
             Ok(swap) => {
-                if grace.is_none() && matches!(swap, Swap::Done) {
+                if !is_pointer && matches!(swap, Swap::Done) {
                     // What is left is dead already, so a failure here leaves nothing that opens anything.
                     let _ = self.store.remove(&session.key).await;
                 }
                 // Its end may have come, and been refused by the store, while the successor was made.
                 let swap = if self.is_ended_here(session) { Swap::Gone } else { swap };
-                Ok(Some(Successor { key, record, outcome, swap }))
+                Ok(Some(Successor { key, record, outcome, swap, left }))
             }
             Err(error) => {
                 self.discard(&key).await;
@@ -141,7 +159,7 @@ impl Sessions {
     }
 
     /// Tells the successor if it stands; if the old record was not swapped, the successor goes again.
-    async fn conclude(&self, successor: Successor) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
+    async fn conclude(self: &Arc<Self>, successor: Successor) -> Result<Result<Outcome, Session>, Arc<StoreError>> {
         match successor.swap {
             Swap::Done => Ok(Ok(successor.outcome)),
             Swap::Gone => {
@@ -152,15 +170,8 @@ impl Sessions {
                 self.discard(&successor.key).await;
                 Ok(Err(reloaded))
             }
-            // Perhaps the old id leads to it by now: removed, it would sign the visitor out. If not, it expires by itself.
+            // Perhaps the old id leads to it by now: removed, it would sign the visitor out.
             Swap::Unknown(error) => Err(error),
-        }
-    }
-
-    /// Removes a successor whose id nobody was told. If that fails it expires by itself.
-    pub(super) async fn discard(&self, key: &SessionKey) {
-        if let Err(error) = self.store.remove(key).await {
-            tracing::debug!(key = key.short_hash(), error = chain(&error), "an unused session is left to expire");
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) enum Swap {
 }
 
 impl Sessions {
-    pub(super) async fn insert(&self, record: Arc<Record>, now: Timestamp) -> Result<(SessionId, SessionKey), Arc<StoreError>> {
+    pub(super) async fn insert(self: &Arc<Self>, record: Arc<Record>, now: Timestamp) -> Result<(SessionId, SessionKey), Arc<StoreError>> {
         loop {
             let id = SessionId::generate(self.entropy.as_ref());
             let key = SessionKey::of(&id, self.options.id_hash);
@@ -30,7 +30,7 @@ impl Sessions {
                     if matches!(&found, Ok(Found::Live(found, _)) if found.last_write == record.last_write) {
                         return Ok((id, key));
                     }
-                    self.discard(&key).await;
+                    self.discard_whenever_it_comes(key);
                     return Err(Arc::new(error));
                 }
                 Err(error) => return Err(Arc::new(error)),
@@ -72,8 +72,23 @@ impl Sessions {
         match self.store.load_settled(&session.key, now).await.map_err(Arc::new)? {
             Found::Live(found, _) | Found::Expired(found) if found.last_write == written.last_write => Ok(Swap::Done),
             Found::Live(found, version) if found.moved.is_none() => Ok(Swap::Stale(self.reloaded(session, found, version))),
+            // A renewal whose visitor was not told yet, and this may be the visitor. Of two renewals only one may tell.
+            Found::Live(found, _) if successor.is_none() && found.moved.as_ref().is_some_and(|moved| moved.at.is_none()) => {
+                self.followed(session, &found, now).await
+            }
             _ => self.renewed_meanwhile(session, successor, now).await,
         }
+    }
+
+    /// The session where this pointer leads, open to the old id.
+    async fn followed(&self, session: &Session, pointer: &Record, now: Timestamp) -> Result<Swap, Arc<StoreError>> {
+        let Some(to) = pointer.moved.as_ref().map(|moved| moved.to.clone()) else { return Ok(Swap::Gone) };
+        Ok(match self.store.load_settled(&to, now).await.map_err(Arc::new)? {
+            Found::Live(found, version) if found.moved.is_none() => {
+                Swap::Stale(self.session(session.id.clone(), to, found, version, session.resign))
+            }
+            _ => self.renewed_meanwhile(session, None, now).await?,
+        })
     }
 
     /// The session under the id that a renewal gave it, which this visitor may read and end, and sign in over, but not change.

@@ -3,9 +3,11 @@
 use crate::site::{PROXIES, Site};
 use crate::ticket::{BOUND, SLACK};
 use crate::visitor::Visitor;
+use futures_util::TryStreamExt as _;
+use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// An end that the store refused is tried again at least every ten seconds.
@@ -62,24 +64,45 @@ async fn gone(visitor: &mut Visitor, number: usize, proxy: usize, began: Instant
     Ok(())
 }
 
-/// What the store holds that it should not, or does not hold.
+/// What the store holds that it should not, or does not hold, when all that was left unfinished had its time.
 pub async fn look_into_the_store(site: &Site, settled: &[Settled]) -> Vec<String> {
     let client = site.set.client().await;
     let documents = client.database("cloakroom").collection::<Document>("sessions");
+    let began = Instant::now();
+    loop {
+        let unlike = compare(&documents, settled).await;
+        if unlike.is_empty() || began.elapsed() > LAST_WORD {
+            return unlike;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn compare(documents: &Collection<Document>, settled: &[Settled]) -> Vec<String> {
+    // Neither tombstones nor the pointers of renewals have a handle.
+    let found: Vec<Document> =
+        documents.find(doc! { "handle": { "$exists": true } }).await.expect("the store answers").try_collect().await.expect("all of them");
+    let mut live: HashMap<&str, Vec<&Document>> = HashMap::new();
+    for document in found.iter().filter(|document| !document.contains_key("ended")) {
+        live.entry(document.get_str("handle").expect("text")).or_default().push(document);
+    }
     let mut unlike = Vec::new();
     for (handle, data) in settled.iter().flat_map(|settled| &settled.sessions) {
-        let stored = documents.find_one(doc! { "handle": handle }).await.expect("the store answers");
-        let mut session: Value =
-            stored.as_ref().and_then(|stored| serde_json::from_str(stored.get_str("session").ok()?).ok()).unwrap_or_default();
-        session.as_object_mut().map(|session| session.remove("cookie"));
-        if session != *data {
-            unlike.push(format!("the store holds {session:?}, the proxies show {data:?}"));
+        let stored = live.remove(handle.as_str()).unwrap_or_default();
+        let sessions: Vec<Value> = stored.into_iter().map(session_of).collect();
+        if sessions != [data.clone()] {
+            unlike.push(format!("the store holds {sessions:?}, the proxies show {data:?}"));
         }
     }
-    let live = documents.distinct("handle", doc! { "handle": { "$exists": true }, "ended": { "$exists": false } }).await;
-    let live: HashSet<String> =
-        live.expect("the store answers").into_iter().filter_map(|handle| Some(handle.as_str()?.to_owned())).collect();
-    let ghosts = settled.iter().flat_map(|settled| &settled.visitor.ghosts).filter(|ghost| live.contains(&ghost.handle));
-    unlike.extend(ghosts.map(|ghost| format!("the store holds the ended session {}", ghost.handle)));
+    let ghosts: HashSet<&str> = settled.iter().flat_map(|settled| &settled.visitor.ghosts).map(|ghost| ghost.handle.as_str()).collect();
     unlike
+        .extend(live.keys().filter(|handle| ghosts.contains(*handle)).map(|handle| format!("the store holds the ended session {handle}")));
+    unlike
+}
+
+/// What the app keeps in it.
+fn session_of(document: &Document) -> Value {
+    let mut session: Value = document.get_str("session").ok().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    session.as_object_mut().map(|session| session.remove("cookie"));
+    session
 }

@@ -45,7 +45,8 @@ impl Proxy {
     }
 }
 
-/// `/in/USER/N` signs in with every field at `N`, `/put/FIELD/N` changes one, `/out` signs out, `/out/all` everywhere. Every answer tells what the app was told.
+/// `/in/USER/N` signs in with every field at `N`, `/put/FIELD/N` changes one, `/renew` asks for a new id, `/out` signs out, `/out/all` everywhere. Every
+/// answer tells what the app was told.
 fn answer(request: &SeenRequest) -> Answer {
     let told = json!({
         "user": request.header("X-Session-User"), "handle": request.header("X-Session-Handle"), "data": request.session_data(),
@@ -58,6 +59,7 @@ fn answer(request: &SeenRequest) -> Answer {
             answer.with("X-Session-Login", user).with("X-Session-Set", &format!("{{{}}}", fields.join(",")))
         }
         ["put", field, number] => answer.with("X-Session-Set", &format!("{{\"{field}\":{number}}}")),
+        ["renew"] => answer.with("X-Session-Renew", "true"),
         ["out"] => answer.with("X-Session-End", "this"),
         ["out", "all"] => answer.with("X-Session-End", "all"),
         _ => answer,

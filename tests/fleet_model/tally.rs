@@ -12,6 +12,7 @@ const MOST_OBJECTIONS: usize = 20;
 pub enum Kind {
     Look,
     Change,
+    Renew,
     LogIn,
     LogOut,
     /// With the cookie of a session that was ended.
@@ -112,8 +113,8 @@ impl Tally {
     }
 
     pub fn table(&self) -> String {
-        use Kind::{Change, Ghost, LogIn, LogOut, Look, Stranger};
-        let kinds = [Look, Change, LogIn, LogOut, Ghost, Stranger];
+        use Kind::{Change, Ghost, LogIn, LogOut, Look, Renew, Stranger};
+        let kinds = [Look, Change, Renew, LogIn, LogOut, Ghost, Stranger];
         let mut table = format!("{:<34} {:>6}", "done / 503", "s");
         table.extend(kinds.map(|kind| format!(" {:>13}", format!("{kind:?}"))));
         table += "   longest\n";

@@ -47,6 +47,8 @@ struct Written {
 /// A session that its visitor has not ended.
 pub struct Ticket {
     pub cookie: String,
+    /// The one before the last renewal.
+    former: Option<String>,
     /// Empty until the first look has told it.
     pub handle: String,
     user: String,
@@ -57,7 +59,12 @@ impl Ticket {
     /// A login was acknowledged that put `value` into every field.
     pub fn new(cookie: String, user: String, value: u64, ack: Ack) -> Self {
         let written = || vec![Written { value, stored: Some(ack) }];
-        Ticket { cookie, handle: String::new(), user, fields: [written(), written(), written()] }
+        Ticket { cookie, former: None, handle: String::new(), user, fields: [written(), written(), written()] }
+    }
+
+    /// A new id was told.
+    pub fn renewed(&mut self, cookie: String) {
+        self.former = Some(std::mem::replace(&mut self.cookie, cookie));
     }
 
     /// A change was sent, and acknowledged if there is an `ack`.
@@ -102,9 +109,10 @@ impl Ticket {
         })
     }
 
-    /// It was ended.
-    pub fn ended(self, ack: Ack, is_confirmed: bool) -> Ghost {
-        Ghost { cookie: self.cookie, handle: self.handle, ack, is_confirmed }
+    /// It was ended, under each of its ids.
+    pub fn ended(self, ack: Ack, is_confirmed: bool) -> impl Iterator<Item = Ghost> {
+        let ids = self.former.into_iter().chain([self.cookie]);
+        ids.map(move |cookie| Ghost { cookie, handle: self.handle.clone(), ack, is_confirmed })
     }
 }
 

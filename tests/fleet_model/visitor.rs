@@ -122,7 +122,8 @@ impl Visitor {
             (false, 70..80) | (true, 0..3) => self.come_as_a_stranger(proxy).await,
             (false, _) | (true, 3..9) => self.come_back_as_a_ghost(proxy).await,
             (true, 9..55) => self.look(proxy).await,
-            (true, 55..82) => self.change(proxy).await,
+            (true, 55..77) => self.change(proxy).await,
+            (true, 77..82) => self.renew(proxy).await,
             (true, 82..90) => self.change_two_at_once().await,
             (true, 90..93) => self.log_out(proxy, false).await,
             (true, 93..95) => self.log_out(proxy, true).await,
@@ -200,6 +201,24 @@ impl Visitor {
         checked.map(drop)
     }
 
+    /// The same session under a new id, or, if nothing was said, under the old one for as long as it lasts.
+    async fn renew(&mut self, proxy: usize) -> Result<(), String> {
+        let Some(cookie) = self.ticket.as_ref().map(|ticket| ticket.cookie.clone()) else { return Ok(()) };
+        let told = self.ask(proxy, Question::get(Kind::Renew, "/renew", Some(&cookie))).await?;
+        let (Some(ticket), new) = (&mut self.ticket, told.page.set_cookie("cloakroom")) else { return Ok(()) };
+        if told.is_refusal() {
+            return if new.is_none() { Ok(()) } else { Err("a refused renewal came with a cookie".to_owned()) };
+        }
+        if let Some(objection) = ticket.objection(&told.shown()?, proxy, told.asked) {
+            return Err(format!("by proxy {proxy}, at a renewal: {objection}"));
+        }
+        match new {
+            Some(new) if new.value != cookie && !new.is_expired() => ticket.renewed(new.value),
+            new => return Err(format!("a renewal came without a new id: {new:?}")),
+        }
+        Ok(())
+    }
+
     /// Two tabs: both changes must last.
     async fn change_two_at_once(&mut self) -> Result<(), String> {
         let (first, second) = (self.next(), self.next());
@@ -246,7 +265,7 @@ impl Visitor {
     }
 
     fn bury(&mut self, ended: Option<Ticket>, told: &Told) {
-        self.ghosts.extend(ended.map(|ticket| ticket.ended(told.ack(), !told.is_refusal())));
+        self.ghosts.extend(ended.into_iter().flat_map(|ticket| ticket.ended(told.ack(), !told.is_refusal())));
         self.ghosts.drain(..self.ghosts.len().saturating_sub(MOST_GHOSTS));
     }
 

@@ -98,10 +98,22 @@ async fn a_renewal_is_either_told_and_stored_or_refused_and_the_visitor_stays() 
     with_every_fault("renew", false, Changes { renew: true, ..set(r#"{"b":2}"#) }, true, async |scene, result, label| {
         let Ok(outcome) = result else {
             assert_eq!(scene.bench.see(&scene.phone).await.user(), Some("alice"), "{label}");
+            // Nobody was told a new id, so the old one goes on: not only for the grace, and not only to be read.
+            scene.bench.clock.advance(MINUTE);
+            let next = scene.bench.send(&scene.phone, set(r#"{"c":3}"#)).await;
+            assert_eq!(next.event, Event::Changed, "{label}");
+            let data = scene.bench.data(&scene.phone).await;
+            assert!([r#"{"a":1,"c":3}"#, r#"{"a":1,"b":2,"c":3}"#].contains(&data.as_str()), "{label}: {data}");
             return;
         };
         let new = cookie_in(&outcome).expect(label);
         assert_eq!((outcome.event, scene.bench.data(&new).await.as_str()), (Event::Renewed, r#"{"a":1,"b":2}"#), "{label}");
+        // Perhaps it was not confirmed at first that the pointer has an end.
+        while scene.bench.stored(&scene.phone).await.is_some_and(|pointer| pointer.moved.is_some_and(|moved| moved.at.is_none())) {
+            tokio::task::yield_now().await;
+        }
+        scene.bench.clock.advance(10 * SECOND);
+        assert!(!scene.is_in(&scene.phone).await && scene.is_in(&new).await, "the old id leads nowhere after the grace: {label}");
     })
     .await;
 }

@@ -1,9 +1,13 @@
 //! A new id for the same session, and the grace of the old one.
 
 use super::bench::*;
+use super::tap::Fault;
 use cloakroom::clock::Clock;
 use cloakroom::session::lifecycle::Lapse;
+use cloakroom::session::record::{Moved, Record};
+use cloakroom::session::store::{Found, SessionStore as _, Updated};
 use cloakroom::session::{Changes, CookieOrder, Dropped, Event, Visitor};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn a_renewal_keeps_everything_but_the_id() {
@@ -151,7 +155,7 @@ async fn a_change_of_unknown_outcome_is_not_written_into_a_renewals_pointer() {
     let old = bench.begin(set(r#"{"a":1}"#)).await;
     let slow = bench.resume(&old).await;
     let new = cookie_in(&bench.send(&old, renew()).await).unwrap();
-    bench.store.fail(1, 1, super::tap::Fault::Lost);
+    bench.store.fail(1, 1, Fault::Lost);
 
     let outcome = bench.commit(slow, set(r#"{"a":2}"#)).await;
 
@@ -160,4 +164,26 @@ async fn a_change_of_unknown_outcome_is_not_written_into_a_renewals_pointer() {
     let pointer = bench.stored(&old).await.unwrap();
     assert!(pointer.data.is_empty() && pointer.expires_at == Some(bench.clock.now().plus(10 * SECOND)), "{pointer:?}");
     assert_eq!(bench.data(&new).await, r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn a_renewal_that_nobody_was_told_of_comes_to_nothing_even_if_its_pointer_arrives_late() {
+    let bench = Bench::new();
+    let old = bench.begin(set(r#"{"a":1}"#)).await;
+    let (key, visitor) = (bench.key(&old), bench.resume(&old).await);
+    let Ok(Found::Live(record, version)) = bench.store.load(&key, bench.clock.now()).await else { panic!("a live session") };
+    let handle = record.handle.clone().expect("a handle");
+
+    // The pointer gets lost, and so does the question whether it is there.
+    bench.store.fail(2, 2, Fault::Lost);
+    let renewed = bench.sessions.commit(visitor, renew(), here()).await;
+    bench.store.heal();
+    while bench.store.find(&handle, bench.clock.now()).await.expect("an answer").len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    let pointer = Record { moved: Some(Moved { to: bench.key(&old), at: None }), revision: record.revision + 1, ..Record::default() };
+    let late = bench.store.update(&key, &version, Arc::new(pointer), bench.clock.now()).await;
+
+    assert!(renewed.is_err() && matches!(late, Ok(Updated::Stale)), "{renewed:?}, {late:?}");
+    assert_eq!(bench.data(&old).await, r#"{"a":1}"#);
 }

@@ -339,12 +339,15 @@ pub async fn every_field_survives_the_trip(store: &dyn SessionStore) {
 
 pub async fn a_pointer_survives_the_trip(store: &dyn SessionStore) {
     let (first, version) = created(store, "k", record()).await;
-    let moved = Some(Moved { to: key("new"), at: NOW });
-    let pointer = Record { data: Data::default(), user: None, moved, revision: 2, ..first };
+    let open = Record { data: Data::default(), user: None, moved: Some(Moved { to: key("new"), at: None }), revision: 2, ..first };
+    let ended = Record { moved: Some(Moved { to: key("new"), at: Some(NOW) }), revision: 3, ..open.clone() };
 
-    assert_eq!(update(store, "k", &version, pointer.clone()).await, Updated::Done);
+    assert_eq!(update(store, "k", &version, open.clone()).await, Updated::Done);
+    let (stored, version) = loaded(store, "k").await;
+    assert_eq!(stored, open);
+    assert_eq!(update(store, "k", &version, ended.clone()).await, Updated::Done);
 
-    assert_eq!(loaded(store, "k").await.0, pointer);
+    assert_eq!(loaded(store, "k").await.0, ended);
 }
 
 pub async fn large_and_foreign_text_survives_the_trip(store: &dyn SessionStore) {

@@ -55,7 +55,7 @@ struct Head<'a> {
     #[serde(borrow)]
     client: Option<(&'a str, &'a str)>,
     #[serde(borrow)]
-    moved: Option<(&'a str, Timestamp)>,
+    moved: Option<(&'a str, Option<Timestamp>)>,
     ended: Option<Lapse>,
     epoch: Option<Epoch>,
     credential: Option<Credential>,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn ends() -> impl Strategy<Value = (Option<Moved>, Option<Lapse>)> {
-        let moved = (TEXT, any::<i64>()).prop_map(|(to, at)| Moved { to: SessionKey::stored(to), at: Timestamp(at) });
+        let moved = (TEXT, moment()).prop_map(|(to, at)| Moved { to: SessionKey::stored(to), at });
         let why = vec![Lapse::Idle, Lapse::Absolute, Lapse::Ended, Lapse::Revoked, Lapse::Replaced, Lapse::Unknown];
         (option::of(moved), option::of(prop::sample::select(why)))
     }

@@ -39,10 +39,8 @@ impl Stored {
             (Some(agent), Some(address)) => Some(Client { agent, address }),
             _ => None,
         };
-        let moved = match (text(12)?, moment(13)?) {
-            (Some(to), Some(at)) => Some(Moved { to: SessionKey::stored(to), at }),
-            _ => None,
-        };
+        let at = moment(13)?;
+        let moved = text(12)?.map(|to| Moved { to: SessionKey::stored(to), at });
         let rest = Record {
             data: Default::default(),
             cookie: Default::default(),
@@ -215,7 +213,7 @@ fn execute_with(
         &client.map(|c| &c.address),
         &max_age,
         &moved.map(|m| m.to.as_str()),
-        &moved.map(|m| m.at.0),
+        &moved.and_then(|m| m.at).map(|at| at.0),
         &record.ended.map(Lapse::as_str),
         &record.epoch.map(|epoch| i64::try_from(epoch.0).unwrap_or(i64::MAX)),
         &record.credential.map(Credential::to_text),

@@ -104,7 +104,9 @@ impl Codec {
             fields.insert("epoch", i64::try_from(epoch.0).unwrap_or(i64::MAX));
         }
         if let Some(moved) = &record.moved {
-            fields.insert("moved", doc! { "to": moved.to.as_str(), "at": date(moved.at) });
+            let mut pointer = doc! { "to": moved.to.as_str() };
+            pointer.extend(moved.at.map(|at| ("at".to_owned(), date(at))));
+            fields.insert("moved", pointer);
         }
         Ok(fields)
     }
@@ -356,5 +358,5 @@ fn client_of(document: &RawDocument) -> Option<Client> {
 
 fn moved_of(document: &RawDocument) -> Option<Moved> {
     let moved = value(document, "moved")?.as_document()?;
-    Some(Moved { to: SessionKey::stored(text(moved, "to")?), at: moment(moved, "at")? })
+    Some(Moved { to: SessionKey::stored(text(moved, "to")?), at: moment(moved, "at") })
 }
