@@ -1,6 +1,7 @@
 # docker build -t cloakroom . && docker run -p 8080:8080 -v cloakroom-data:/data cloakroom
-# The image has gcc, and that is all the dependencies need.
 FROM rust:1-slim-bookworm AS build
+# The image has gcc; one dependency, the allocator, is built by make.
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock askama.toml ./
 COPY vendor vendor

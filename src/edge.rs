@@ -1,24 +1,25 @@
 //! The product without a server: what to do with a request ([`Edge::receive`]) and with the app's answer ([`Edge::depart`]).
 
+mod departure;
+mod own_pages;
+
+pub use departure::{Departure, Refused};
+
 use crate::access::{self, Doors, Passage};
-use crate::clock::Timestamp;
-use crate::endpoint::{self, Desk, Endpoint, Question, own_cookie};
-use crate::header::end;
+use crate::endpoint::{Desk, Endpoint, own_cookie};
 use crate::header::names::Reserved;
 use crate::header::request::{Dressed, Dresser, TooLarge, View};
-use crate::header::response::{self, Wishes};
 use crate::inbound::{Inbound, Malformed, Site, address_text};
-use crate::pages::{Language, Look, Manner};
+use crate::pages::Look;
 use crate::rejection::Rejection;
-use crate::reply::Reply;
-use crate::route::{NoRoute, Route, Routes, SessionUse, Write};
+use crate::route::{NoRoute, Route, Routes, SessionUse};
 use crate::session::id::SessionKey;
 use crate::session::lifecycle::Lapse;
 use crate::session::record::Client;
-use crate::session::{Changes, Circumstances, CookieOrder, Dropped, Event, Session, Sessions, Visitor, cookie};
+use crate::session::{Session, Sessions, Visitor, cookie};
 use crate::telemetry::chain;
-use http::header::{ACCEPT, COOKIE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{COOKIE, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -57,12 +58,8 @@ pub struct Visit {
     pub dressed: Dressed,
     /// Why there is no session where there was one.
     pub lapse: Option<&'static str>,
-    /// Under what the store files the session of a request that lasts, or the sessions of a visitor whom it cannot tell: they may have to end without an answer.
+    /// Under what the store files the sessions of a visitor whom it cannot tell: they may have to end without an answer.
     pub keys: Vec<SessionKey>,
-    /// It has a session and asks for what goes on until somebody ends it: a WebSocket, or a stream of events.
-    pub lasts: bool,
-    /// When the session ends if nobody uses it, if the request lasts; `None`: never.
-    pub until: Option<Timestamp>,
     /// Whether the answer may change the session (not on `session = "off"`, not for a CORS preflight).
     has_session: bool,
     agent: Option<HeaderValue>,
@@ -97,38 +94,6 @@ pub struct Facts {
     pub cause: Option<String>,
 }
 
-/// What must be done to the app's answer.
-pub struct Departure {
-    /// Our cookie, to append.
-    pub set_cookie: Option<HeaderValue>,
-    /// Lines that expire the app's cookies; before its own, so that one that it sets in this answer stays.
-    pub ended_cookies: Vec<HeaderValue>,
-    /// The answer belongs to one visitor: shared caches must not keep it.
-    pub is_private: bool,
-    /// Only people who are signed in get such an answer.
-    pub is_behind_login: bool,
-    /// What happened, for the log.
-    pub event: Event,
-    /// The handle of a session that began.
-    pub begun: Option<String>,
-}
-
-impl Departure {
-    fn untouched(event: Event) -> Self {
-        Departure { set_cookie: None, ended_cookies: Vec::new(), is_private: false, is_behind_login: false, event, begun: None }
-    }
-}
-
-/// The app's answer is discarded, and this takes its place.
-pub struct Refused {
-    pub rejection: Rejection,
-    /// Our cookie, and lines that expire the app's.
-    pub set_cookies: Vec<HeaderValue>,
-    pub event: Event,
-    /// What went wrong behind us, with its causes.
-    pub cause: Option<String>,
-}
-
 impl Edge {
     /// Compiles routes and templates.
     pub fn new(sessions: Arc<Sessions>, site: Site, mut policy: Policy) -> Self {
@@ -143,17 +108,6 @@ impl Edge {
         our_cookies.extend(own_cookie::NAMES.map(str::to_owned));
         let look = Look::plain().clone();
         Edge { sessions, site, reserved, our_cookies, look, desk: None, policy }
-    }
-
-    /// With a login of its own, in the operator's look. No app may write what a login fills by `write = "all"`.
-    pub fn with_login(mut self, desk: Desk, look: Look) -> Self {
-        self.policy.protected.extend(desk.gatekeeper.filled_fields());
-        Edge { desk: Some(desk), look, ..self }
-    }
-
-    /// How our pages speak to whoever sent these headers.
-    pub fn manner(&self, headers: &HeaderMap) -> Manner<'_> {
-        Manner::new(&self.look, Language::of(headers))
     }
 
     /// Reads a request's head into types.
@@ -201,131 +155,6 @@ impl Edge {
         Visitor::Lapsed(Lapse::Revoked)
     }
 
-    /// Answers one of our own pages. `form` is the body of a POST.
-    pub async fn answer(&self, endpoint: Endpoint, inbound: &Inbound, headers: &HeaderMap, form: &[u8]) -> Reply {
-        // Read whatever its path says: a logout must find the session.
-        let cookies = if endpoint.is_personal() { self.named_cookies(headers) } else { Vec::new() };
-        let visitor = self.visitor(&cookies).await;
-        if let Visitor::Unreachable { error, .. } = &visitor {
-            tracing::warn!(error = chain(error.as_ref()), page = endpoint.name(), "a visitor's session cannot be read");
-        }
-        let client = client(inbound, headers.get(USER_AGENT));
-        let ended_cookies = if inbound.method == Method::POST { self.ended_cookies(inbound) } else { Vec::new() };
-        let (sessions, ended_cookies) = (&self.sessions, ended_cookies.as_slice());
-        let (exposed, doors, desk, manner) = (self.policy.exposed.as_slice(), &self.policy.doors, self.desk.as_ref(), self.manner(headers));
-        let cookies = cookies.as_slice();
-        let question = Question { inbound, headers, form, visitor, cookies, client, sessions, ended_cookies, exposed, manner, doors, desk };
-        endpoint::answer(endpoint, &question).await
-    }
-
-    /// Commits what the app's answer asks for. Called for every final head and for a 101, before a byte of it leaves.
-    pub async fn depart(&self, visit: &mut Visit, headers: &HeaderMap) -> Result<Departure, Refused> {
-        if !visit.has_session {
-            return Ok(Departure::untouched(Event::None));
-        }
-        let changes = self.wishes(visit, headers);
-        let is_behind_login = visit.route.session == SessionUse::Required;
-        if changes.is_empty() && self.sessions.keeps_out_of_it(&visit.visitor) {
-            return Ok(Departure::untouched(Event::None));
-        }
-        if let Visitor::Known(session) = &visit.visitor
-            && changes.is_empty()
-            && self.sessions.is_at_rest(session, visit.route.touch)
-        {
-            return Ok(Departure { is_private: true, is_behind_login, ..Departure::untouched(Event::Resumed) });
-        }
-        let visitor = std::mem::replace(&mut visit.visitor, Visitor::Stranger);
-        let had_session = matches!(visitor, Visitor::Known(_));
-        let before = if let Visitor::Known(session) = &visitor { session.user().map(str::to_owned) } else { None };
-        let login = changes.login.clone();
-        let secure = visit.inbound.secure;
-        let at = Circumstances {
-            secure,
-            cookie_possible: self.cookie_possible(&visit.inbound),
-            touch: visit.route.touch,
-            client: client(&visit.inbound, visit.agent.as_ref()),
-        };
-        let outcome = Box::pin(self.sessions.commit(visitor, changes, at)).await.map_err(|error| {
-            let cause = Some(chain(error.as_ref()));
-            Refused { rejection: Rejection::StoreUnavailable, set_cookies: Vec::new(), event: Event::None, cause }
-        })?;
-        if let Event::Dropped(reason) = outcome.event {
-            tracing::warn!(
-                route = visit.route.name,
-                reason = outcome.event.as_str(),
-                gone = reason == Dropped::Gone,
-                "an app's session changes were dropped"
-            );
-        }
-        let set_cookie = match outcome.cookie {
-            CookieOrder::Set(line) => HeaderValue::try_from(line).ok(),
-            CookieOrder::Keep => None,
-        };
-        let mut ended_cookies = match outcome.event {
-            Event::Ended | Event::EndedAll | Event::EndUnconfirmed => self.ended_cookies(&visit.inbound),
-            // Without the header it was the field that names the user, and that has changed.
-            Event::LoggedIn | Event::SignedOut if before.is_some() && (login.is_none() || login != before) => {
-                self.ended_cookies(&visit.inbound)
-            }
-            _ => Vec::new(),
-        };
-        if outcome.event == Event::EndUnconfirmed {
-            ended_cookies.extend(set_cookie);
-            // Why was logged where the store refused.
-            return Err(Refused { rejection: Rejection::LogoutUnconfirmed, set_cookies: ended_cookies, event: outcome.event, cause: None });
-        }
-        let begun = outcome.begun.map(|handle| handle.as_str().to_owned());
-        let is_private = had_session || set_cookie.is_some();
-        Ok(Departure { set_cookie, ended_cookies, is_private, is_behind_login, event: outcome.event, begun })
-    }
-
-    /// `Set-Cookie` lines for a browser whose session ended, or in which somebody else signs in: they expire the cookies that the routes of
-    /// this host name in `end_app_cookies`.
-    ///
-    /// A cookie of an app stays if the app set it with a `Domain` other than our own cookie's, or with a `Path` other than `/` and that of
-    /// its route.
-    pub fn ended_cookies(&self, inbound: &Inbound) -> Vec<HeaderValue> {
-        let mut lines: Vec<HeaderValue> = Vec::new();
-        for route in self.policy.routes.iter().filter(|route| route.pattern.matches_host(inbound.host.name())) {
-            let below = route.pattern.path.base();
-            let paths = ["/"].into_iter().chain(Some(below).filter(|path| *path != "/" && !path.contains(';')));
-            for name in &route.end_app_cookies {
-                lines.extend(end::expire(name, paths.clone(), self.sessions.cookie_domain(), inbound.secure));
-            }
-        }
-        lines.sort();
-        lines.dedup();
-        lines
-    }
-
-    /// What the answer asks for and the route allows: all of it, or (but for an end) nothing.
-    fn wishes(&self, visit: &Visit, headers: &HeaderMap) -> Changes {
-        if !response::asks(headers) {
-            return Changes::default();
-        }
-        let route = &visit.route;
-        let may_any = route.login || route.write != Write::None;
-        let wishes = Wishes::read(headers);
-        let end = wishes.end.filter(|end| match end {
-            crate::session::End::This => may_any,
-            crate::session::End::All => route.login,
-        });
-        if end.is_none() && wishes.end.is_some() {
-            tracing::warn!(route = route.name, "an app without permission asked to end a session");
-        }
-        let refused = |reason: String| {
-            tracing::warn!(route = route.name, reason, "an app's session changes were refused whole");
-            Changes { end, ..Changes::default() }
-        };
-        match wishes.changes {
-            Err(malformed) => refused(malformed.to_string()),
-            Ok(changes) => match response::permitted(&changes, &route.write, route.login, &self.policy.protected) {
-                Ok(()) => Changes { end, ..changes },
-                Err(forbidden) => refused(forbidden.to_string()),
-            },
-        }
-    }
-
     fn forward(&self, inbound: Arc<Inbound>, route: Arc<Route>, visitor: Visitor, has_session: bool, headers: &HeaderMap) -> Verdict {
         let dressed = match &visitor {
             Visitor::Known(session) => match self.dress(&route, session) {
@@ -337,18 +166,9 @@ impl Edge {
             },
             _ => Dressed::default(),
         };
-        let lasts = matches!(visitor, Visitor::Known(_)) && (inbound.upgrade || asks_for_events(headers));
-        let keys = match &visitor {
-            Visitor::Known(session) if lasts => vec![session.key().clone()],
-            Visitor::Unreachable { keys, .. } => keys.clone(),
-            _ => Vec::new(),
-        };
-        let until = match &visitor {
-            Visitor::Known(session) if lasts => session.record().expires_at,
-            _ => None,
-        };
+        let keys = if let Visitor::Unreachable { keys, .. } = &visitor { keys.clone() } else { Vec::new() };
         let (agent, lapse) = (headers.get(USER_AGENT).cloned(), lapse(&visitor));
-        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, lasts, until, has_session, agent }))
+        Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, has_session, agent }))
     }
 
     fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, TooLarge> {
@@ -373,10 +193,6 @@ impl Edge {
     fn named_cookies(&self, headers: &HeaderMap) -> Vec<String> {
         cookie::values(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), self.sessions.cookie_name())
     }
-
-    fn cookie_possible(&self, inbound: &Inbound) -> bool {
-        self.sessions.cookie_is_possible(inbound.secure) && cookie::path_matches(self.sessions.cookie_path(), inbound.target.path())
-    }
 }
 
 impl Facts {
@@ -393,11 +209,6 @@ impl Facts {
 
 fn lapse(visitor: &Visitor) -> Option<&'static str> {
     if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None }
-}
-
-/// As every browser's `EventSource` does (HTML, section 9.2.2).
-fn asks_for_events(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).is_some_and(|accepted| accepted.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn refuse(rejection: Rejection, facts: Facts) -> Verdict {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms from the bottom up. A file may import from its own layer and from those below.
 const LAYERS: [&[&str]; 7] = [
-    &["clock", "random", "secret", "mongo", "allocator"],
+    &["clock", "random", "secret", "mongo"],
     &["session", "route", "inbound", "rejection", "reply", "telemetry", "pages"],
     &["auth", "header"],
     &["endpoint", "access"],

@@ -1,9 +1,16 @@
 //! Connections that stay open end with their session, whoever ends it and wherever.
 mod support;
 
+mod open_connections {
+    mod http2;
+    mod polls;
+    mod scene;
+    mod streams;
+}
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::time::{Duration, Instant};
-use support::{App, Browser, Cloakroom, Mongod, Raw, RawApp};
+use support::{App, Browser, Cloakroom, Mongod};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -137,35 +144,6 @@ async fn a_session_that_expires_closes_its_websocket_unless_it_is_used_elsewhere
     println!("closed after {after:?}");
     assert_eq!(code, 1008);
     assert!(works(&mut stays).await, "a session that requests keep alive");
-}
-
-#[tokio::test]
-async fn a_stream_of_events_is_cut_when_its_session_ends() {
-    let app = RawApp::start().await;
-    let proxy = Cloakroom::start(&format!("[store]\nkind = \"memory\"\n[[routes]]\nupstream = \"{}\"\nwrite = \"all\"\n", app.url())).await;
-    let begin = async {
-        let mut app = app.accept().await;
-        app.head().await;
-        app.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\nX-Session-Set: {\"a\":1}\r\n\r\n").await;
-    };
-    let mut browser = Browser::new(proxy.addr());
-    tokio::join!(begin, browser.get("/"));
-    let mut client = Raw::connect(proxy.addr()).await;
-    let request = format!("GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\nCookie: {}\r\n\r\n", cookie(&browser));
-    let stream = async {
-        let mut app = app.accept().await;
-        app.head().await;
-        app.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n").await;
-        app
-    };
-    client.send(request).await;
-    let (_endless, first) = tokio::join!(stream, client.until("data: 1"));
-
-    log_out(&proxy, &browser).await;
-    let rest = tokio::time::timeout(PATIENCE, client.rest()).await.expect("it is cut");
-
-    assert!(first.contains("text/event-stream") && !rest.contains("data:"), "{first} {rest}");
-    proxy.logged("a stream of events is cut").await;
 }
 
 #[tokio::test]

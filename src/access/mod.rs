@@ -5,7 +5,7 @@ mod require;
 mod way_in;
 
 pub use origin::{PostedFrom, may_open_websocket, posted_from};
-pub use way_in::{Doors, turned_away};
+pub use way_in::{Doors, turned_away, turned_out};
 
 use crate::clock::Timestamp;
 use crate::route::{Route, SessionUse, WhenDown};

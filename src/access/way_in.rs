@@ -4,8 +4,9 @@ use super::Passage;
 use crate::endpoint::ReturnTo;
 use crate::inbound::{Asker, Inbound};
 use crate::rejection::{Rejection, WayIn};
-use crate::route::{Route, Unauthenticated};
+use crate::route::{Route, SessionUse, Unauthenticated};
 use crate::session::Visitor;
+use crate::session::lifecycle::Lapse;
 use http::header::REFERER;
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -93,6 +94,16 @@ pub fn turned_away(passage: Passage, route: &Route, visitor: &Visitor, inbound: 
     }
     let lapse = if let Visitor::Lapsed(lapse) = visitor { Some(lapse.as_str()) } else { None };
     Rejection::NotSignedIn { lapse, way }
+}
+
+/// The answer to a visitor whose session ended while the app was at work: what they get who come with an ended session. What they sent was
+/// passed on, so no form is called lost; and where strangers may pass, nobody is sent away from the page.
+pub fn turned_out(route: &Route, inbound: &Inbound, headers: &HeaderMap, doors: &Doors) -> Rejection {
+    if route.session == SessionUse::Required && reads(inbound) {
+        return turned_away(Passage::NeedsUser, route, &Visitor::Lapsed(Lapse::Ended), inbound, headers, doors);
+    }
+    let login = doors.login_url(doors.page(inbound, headers).as_ref(), false);
+    Rejection::NotSignedIn { lapse: Some(Lapse::Ended.as_str()), way: WayIn { login, lost: false } }
 }
 
 /// Only these are redirected: any other method would come back as a GET of its action, and what was sent would be lost unsaid.

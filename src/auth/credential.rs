@@ -4,17 +4,12 @@
 //! It has no key. What it digests has a random salt in it that nobody can guess, so it tells nothing, and a secret that is retired one day
 //! ends no session.
 
-use super::hash::StoredHash;
 use crate::session::record::Credential;
-use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// What decides about a user: the first byte of a credential says which kind of source has made it.
+/// Which kind of source decides about a user: the first byte of a credential. Each kind has a number of its own, and none has 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Issuer {
-    File = 1,
-    Mongo = 2,
-}
+pub(super) struct Issuer(pub u8);
 
 /// What a source says of somebody's credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +22,13 @@ pub(super) enum Word {
     Unknown,
 }
 
-/// Fields of a user that say what they may do.
-pub(super) const RIGHTS: [&str; 2] = ["role", "groups"];
-
 impl Issuer {
-    /// What a user of a file proves. With the rights that the file gives: they are in the session, and would stay there.
-    pub(super) fn of_file(user: &str, hash: &StoredHash, fields: &Map<String, Value>) -> Credential {
-        let rights = RIGHTS.map(|field| fields.get(field).map(Value::to_string).unwrap_or_default());
-        Issuer::File.issue(&[user, &digest(hash.as_text()), &rights[0], &rights[1]])
-    }
-
-    /// What a user in MongoDB proves whose stored hash has this [`digest`].
-    pub(super) fn of_mongo(user: &str, digest: &str) -> Credential {
-        Issuer::Mongo.issue(&[user, digest])
-    }
-
     pub(super) fn has_issued(self, credential: Credential) -> bool {
-        credential.0[0] == self as u8
+        credential.0[0] == self.0
     }
 
-    fn issue(self, about: &[&str]) -> Credential {
+    /// A digest of what the user has proven. Of no two lists is it the same.
+    pub(super) fn issue(self, about: &[&str]) -> Credential {
         let mut digest = Sha256::new_with_prefix(b"cloakroom credential");
         for part in about {
             digest.update((part.len() as u64).to_be_bytes());
@@ -54,7 +36,7 @@ impl Issuer {
         }
         let mut credential = [0; 16];
         credential.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
-        credential[0] = self as u8;
+        credential[0] = self.0;
         Credential(credential)
     }
 }
@@ -67,44 +49,28 @@ pub(super) fn digest(hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::hash::Kind;
-    use crate::random::OsEntropy;
-    use serde_json::json;
+    use std::collections::HashSet;
 
-    fn fields(json: Value) -> Map<String, Value> {
-        json.as_object().unwrap().clone()
+    #[test]
+    fn a_credential_tells_its_issuer_and_what_it_is_about() {
+        let (one, two) = (Issuer(1), Issuer(2));
+        let lists: [&[&str]; 5] = [&["a", "bc"], &["ab", "c"], &["abc"], &["a", "bc", ""], &["A", "bc"]];
+
+        let made: Vec<Credential> = [one, two].iter().flat_map(|issuer| lists.map(|about| issuer.issue(about))).collect();
+
+        assert_eq!(made.iter().collect::<HashSet<_>>().len(), made.len());
+        let told: Vec<_> = made.iter().map(|credential| (one.has_issued(*credential), two.has_issued(*credential))).collect();
+        assert_eq!(told, [[(true, false); 5], [(false, true); 5]].concat());
     }
 
     #[test]
-    fn another_name_hash_role_or_group_is_another_credential() {
-        let hash = || StoredHash::nobodys(Kind::Bcrypt { cost: 4 }, &OsEntropy);
-        let (own, plain) = (hash(), Map::new());
-        let of = |user: &str, json: Value| Issuer::of_file(user, &own, &fields(json));
-        let alice = of("alice", json!({}));
+    fn a_credential_is_stored_as_it_is_and_what_is_none_is_nobodys() {
+        let made = Issuer(255).issue(&["alice"]);
 
-        assert_eq!(alice, of("alice", json!({ "email": "a@b", "display_name": "A" })));
-        let mongo = Issuer::of_mongo("alice", &digest(own.as_text()));
-        let others = [
-            of("alicE", json!({})),
-            of("alice", json!({ "role": "admin" })),
-            of("alice", json!({ "groups": ["admin"] })),
-            of("alice", json!({ "groups": [] })),
-            Issuer::of_file("alice", &hash(), &plain),
-            mongo,
-        ];
-        for (number, other) in others.iter().enumerate() {
-            assert!(*other != alice && !others[..number].contains(other), "{number}");
-        }
-        assert!(Issuer::File.has_issued(alice) && !Issuer::File.has_issued(mongo) && Issuer::Mongo.has_issued(mongo));
-    }
-
-    #[test]
-    fn a_credential_is_stored_as_it_is() {
-        let made = Issuer::of_mongo("alice", "digest");
-
-        assert_eq!(Credential::parse(&made.to_text()), Some(made));
+        assert_eq!((Credential::parse(&made.to_text()), Credential::stored(&made.to_text())), (Some(made), made));
         for odd in ["", "+0000000000000000000000000000001", "0", &made.to_text().to_uppercase(), &format!("{}0", made.to_text())] {
             assert_eq!(Credential::parse(odd), None, "{odd}");
+            assert!(Issuer(0).has_issued(Credential::stored(odd)), "{odd}");
         }
     }
 }

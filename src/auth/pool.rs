@@ -1,10 +1,12 @@
-//! Where hashing happens: at most half of the cores, a short queue, and a limit to the wait, so that a flood of sign-ins never slows
-//! down what passes through the proxy (ASVS 15.2.2).
+//! Where hashing happens: on one core at most, with a short queue and a limit to the wait, so that a flood of sign-ins never slows down
+//! what passes through the proxy (ASVS 15.2.2).
 
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+/// How many hashes are made at a time.
+const PERMITS: usize = 1;
 /// How many may wait.
 const QUEUE: usize = 32;
 /// How long one may wait.
@@ -23,10 +25,9 @@ pub struct HashPool {
 pub struct Full(pub Duration);
 
 impl HashPool {
-    /// Half of the cores, at least one.
+    /// One core's worth, however many there are.
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        HashPool::with((cores / 2).max(1), QUEUE, PATIENCE)
+        HashPool::with(PERMITS, QUEUE, PATIENCE)
     }
 
     /// Other bounds.
@@ -73,6 +74,11 @@ mod tests {
     fn endless() -> (mpsc::Sender<()>, impl FnOnce() + Send) {
         let (stop, stopped) = mpsc::channel::<()>();
         (stop, move || assert!(stopped.recv().is_err()))
+    }
+
+    #[test]
+    fn the_shipped_pool_takes_one_core() {
+        assert_eq!(HashPool::new().permits.available_permits(), 1);
     }
 
     #[tokio::test]

@@ -69,9 +69,10 @@ impl Device {
 
     /// Whether this user has signed in here before, by the password of now.
     pub fn knows(&self, keyring: &Keyring, gatekeeper: &Gatekeeper, user: &str) -> bool {
-        // As it may have been typed, and as it may be stored.
-        let holds = |mark: &Mark| [user, &user.to_lowercase()].iter().any(|user| gatekeeper.vouches_for(user, mark.credential));
-        self.marks.iter().any(|mark| self.is_of(keyring, mark, user) && holds(mark))
+        // As it may have been typed, and as it may be stored. The gatekeeper, who remembers whom it was asked about, hears of no other name.
+        let lowered = user.to_lowercase();
+        let holds = |mark: &Mark, user: &str| self.is_of(keyring, mark, user) && gatekeeper.vouches_for(user, mark.credential);
+        self.marks.iter().any(|mark| holds(mark, user) || lowered != user && holds(mark, &lowered))
     }
 
     /// The line that makes the browser keep that this user has signed in, too; the one who was here longest ago goes.
@@ -90,9 +91,9 @@ impl Device {
         self.signature(keyring, user, mark.credential).as_bytes().ct_eq(mark.signature.as_bytes()).into()
     }
 
-    /// Upper and lower case are one, as they are to the throttle.
+    /// For one spelling of the name, the stored one.
     fn signature(&self, keyring: &Keyring, user: &str, credential: Credential) -> String {
-        let mut token = keyring.token(PURPOSE, &format!("{}.{}.{}", self.id, credential.to_text(), user.to_lowercase()));
+        let mut token = keyring.token(PURPOSE, &format!("{}.{}.{}", self.id, credential.to_text(), user));
         token.truncate(SIGNATURE_LENGTH);
         token
     }
@@ -129,6 +130,7 @@ mod tests {
 
         let known = |user: &str| device.knows(&ring, &gatekeeper, user);
         assert_eq!(["alice", "ALICE", "bob"].map(known), [true, true, false]);
+        assert!(!device.is_of(&ring, &device.marks[0], "ALICE"), "the gatekeeper was asked about a name that nobody has");
         assert!(!device.knows(&other_ring, &gatekeeper, "alice"));
         let moved = Device { id: "b".repeat(ID_LENGTH), marks: vec![Mark { signature, credential }] };
         assert!(!moved.knows(&ring, &gatekeeper, "alice"), "another device's mark");

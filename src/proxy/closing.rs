@@ -1,6 +1,7 @@
 //! Which connections are open for a session, and for whose: the end of the session ends them.
 
 use crate::clock::Timestamp;
+use crate::session::Session;
 use crate::session::id::SessionKey;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -78,13 +79,25 @@ struct Closer {
 }
 
 impl Closer {
+    /// That the session is over counts more than that the process ends.
     fn ring(&self, code: u16) {
-        self.code.store(code, Ordering::Release);
+        self.code.fetch_max(code, Ordering::AcqRel);
         self.bell.notify_one();
     }
 
-    fn has_rung(&self) -> bool {
-        self.code.load(Ordering::Acquire) != 0
+    fn is_for_its_session(&self) -> bool {
+        self.code.load(Ordering::Acquire) >= POLICY
+    }
+
+    /// Resolves with the code once it is as much as this. Only one may wait at a time.
+    async fn rung(&self, least: u16) -> u16 {
+        loop {
+            let code = self.code.load(Ordering::Acquire);
+            if code >= least {
+                return code;
+            }
+            self.bell.notified().await;
+        }
     }
 }
 
@@ -98,13 +111,12 @@ pub struct Ticket {
 impl Ticket {
     /// Resolves when the tunnel must close, with the code to tell. Cancel-safe.
     pub async fn closed(&self) -> u16 {
-        self.close.bell.notified().await;
-        self.close.code.load(Ordering::Acquire)
+        self.close.rung(GOING_AWAY).await
     }
 
     /// Resolves when the session is over; the end of the process is no reason. Cancel-safe.
     pub async fn session_ended(&self) {
-        while self.closed().await == GOING_AWAY {}
+        self.close.rung(POLICY).await;
     }
 }
 
@@ -122,11 +134,22 @@ impl Tunnels {
             close.ring(GOING_AWAY);
         }
         let missed = usize::try_from(self.closings.load(Ordering::Acquire).saturating_sub(since.0)).unwrap_or(usize::MAX);
-        // More closings than are remembered: it may have been among them, and a client may try again.
-        if missed > known.closed.len() || known.closed.iter().rev().take(missed).any(|closed| closed.covers(&whose)) {
-            close.ring(POLICY);
+        let mut is_doubtful = false;
+        if missed > known.closed.len() {
+            // More than are remembered: it may have been among them. Where nobody can look, a client may try again.
+            is_doubtful = whose.handle.is_some();
+            if !is_doubtful {
+                close.ring(POLICY);
+            }
         }
-        let is_doubtful = known.closed.iter().rev().take(missed).any(|closed| matches!(closed, Closed::Somebody));
+        let names: Vec<Name> = whose.names().collect();
+        for closed in known.closed.iter().rev().take(missed) {
+            match closed {
+                Closed::Named(name) if names.contains(name) => close.ring(POLICY),
+                Closed::Named(_) => {}
+                Closed::Somebody => is_doubtful = true,
+            }
+        }
         let number = known.next;
         known.next += 1;
         known.list(number, &whose);
@@ -189,7 +212,8 @@ impl Tunnels {
     pub fn due(&self, now: Timestamp) -> Vec<(u64, Whose)> {
         // Who is asked to close already needs no look: after the end of many that saves as many reads.
         let is_due = |open: &Open| {
-            open.whose.handle.is_some() && !open.close.has_rung() && (open.is_doubtful || open.until.is_some_and(|until| until <= now))
+            let should_be_over = open.is_doubtful || open.until.is_some_and(|until| until <= now);
+            should_be_over && open.whose.handle.is_some() && !open.close.is_for_its_session()
         };
         let mut known = self.lock();
         let due = known.open.iter_mut().filter(|(_, open)| is_due(open));
@@ -260,15 +284,15 @@ impl Known {
 }
 
 impl Whose {
+    /// The visitor's with this session.
+    pub fn of(session: &Session) -> Self {
+        let handle = session.handle().as_str().to_owned();
+        Whose { handle: Some(handle), user: session.user().map(str::to_owned), keys: vec![session.key().clone()] }
+    }
+
     fn names(&self) -> impl Iterator<Item = Name> + '_ {
         let session = self.handle.iter().cloned().map(Name::Session);
         session.chain(self.user.iter().cloned().map(Name::User)).chain(self.keys.iter().cloned().map(Name::Key))
-    }
-}
-
-impl Closed {
-    fn covers(&self, whose: &Whose) -> bool {
-        matches!(self, Closed::Named(name) if whose.names().any(|own| own == *name))
     }
 }
 
@@ -322,13 +346,28 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_that_cannot_know_whether_it_missed_its_end_closes() {
+    fn a_tunnel_that_cannot_know_whether_it_missed_its_end_is_looked_at_or_closes() {
         let tunnels = Arc::new(Tunnels::default());
-        let read = tunnels.closings();
+        let (read, nameless) = (tunnels.closings(), Whose { handle: None, ..ada() });
 
         (0..=REMEMBERED).for_each(|_| tunnels.close(Name::Session("another".to_owned())));
 
-        assert_eq!(tunnels.enter(ada(), None, read).closed().now_or_never(), Some(POLICY));
+        let ticket = tunnels.enter(ada(), None, read);
+        assert_eq!((ticket.closed().now_or_never(), tunnels.due(Timestamp(0)).len()), (None, 1));
+        assert_eq!(tunnels.enter(nameless, None, read).closed().now_or_never(), Some(POLICY), "nobody could look");
+    }
+
+    #[test]
+    fn that_the_process_ends_hides_no_end_of_a_session() {
+        let tunnels = Arc::new(Tunnels::default());
+        let ticket = tunnels.enter(ada(), None, tunnels.closings());
+
+        tunnels.close_all();
+        assert_eq!((ticket.session_ended().now_or_never(), ticket.closed().now_or_never()), (None, Some(GOING_AWAY)));
+        tunnels.close(Name::User("ada".to_owned()));
+        tunnels.close_all();
+
+        assert_eq!((ticket.session_ended().now_or_never(), ticket.closed().now_or_never()), (Some(()), Some(POLICY)));
     }
 
     #[test]

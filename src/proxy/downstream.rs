@@ -9,9 +9,9 @@ use crate::inbound::{self, Inbound, Malformed};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, SET_COOKIE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -165,9 +165,14 @@ pub fn suit_version(session: &mut Session, head: &mut ResponseHeader) {
     }
 }
 
-/// Whether the answer goes on until somebody ends it.
-pub fn is_stream_of_events(head: &ResponseHeader) -> bool {
-    head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+/// Whether the answer may still go on for long after its head: not if it has no body (RFC 9112 section 6.3), or a small one, which an app
+/// has no reason to keep back.
+pub fn goes_on(session: &Session, head: &ResponseHeader) -> bool {
+    const SMALL: u64 = 64 << 10;
+    let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.split(',').next()?.trim().parse::<u64>().ok();
+    !matches!(head.status.as_u16(), 204 | 304)
+        && session.req_header().method != Method::HEAD
+        && length().is_none_or(|length| length > SMALL)
 }
 
 /// The announced length of the body.

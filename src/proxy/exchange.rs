@@ -2,8 +2,8 @@
 
 use super::closing::Closings;
 use super::downstream;
+use super::errand::{Errand, Errands, Place};
 use super::upstream::{Order, Upstream};
-use super::watch::Lookout;
 use crate::edge::{Facts, Visit};
 use crate::endpoint::Endpoint;
 use crate::inbound::{Asker, Inbound, address_text};
@@ -17,17 +17,20 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
 
-/// Counts requests: those that are being served, and all since the process began.
+/// Requests: how many are being served, which of them for a session, and how many there were since the process began.
 #[derive(Default)]
 pub(super) struct UnderWay {
     pub(super) count: AtomicUsize,
     pub(super) total: AtomicU64,
     pub(super) bell: Notify,
+    pub(super) errands: Errands,
 }
 
 /// One request, from its head to its line in the log.
 pub struct Exchange {
     pub(super) arrived: Instant,
+    /// How many came before it.
+    pub(super) number: u64,
     /// Set once the head is understood.
     pub(super) inbound: Option<Arc<Inbound>>,
     /// Set once the request is on its way to an app.
@@ -50,13 +53,14 @@ pub struct Exchange {
     pub(super) tunnel_bytes: (u64, u64),
     /// From before the visitor's session was read.
     pub(super) since: Closings,
-    /// While the answer is a stream of events.
-    pub(super) lookout: Option<Lookout>,
+    /// While it is with the app on behalf of a session.
+    pub(super) errand: Option<Place>,
     pub(super) under_way: Arc<UnderWay>,
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.come_back();
         if self.under_way.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.under_way.bell.notify_waiters();
         }
@@ -68,9 +72,10 @@ impl Exchange {
     pub(super) fn begin(under_way: Arc<UnderWay>) -> Self {
         under_way.count.fetch_add(1, Ordering::AcqRel);
         // Beside the other: this one costs next to nothing.
-        under_way.total.fetch_add(1, Ordering::Relaxed);
+        let number = under_way.total.fetch_add(1, Ordering::Relaxed);
         Exchange {
             arrived: Instant::now(),
+            number,
             inbound: None,
             visit: None,
             endpoint: None,
@@ -86,9 +91,19 @@ impl Exchange {
             body_bytes: 0,
             tunnel_bytes: (0, 0),
             since: Closings::default(),
-            lookout: None,
+            errand: None,
             under_way,
         }
+    }
+
+    /// From now on the end of the session ends it.
+    pub(super) fn set_out(&mut self, errand: Errand) {
+        self.errand = Some(self.under_way.errands.begin(errand));
+    }
+
+    /// From now on it does not, and the app's connection may be anybody's.
+    pub(super) fn come_back(&mut self) -> Option<Errand> {
+        self.errand.take().and_then(|place| self.under_way.errands.finish(place))
     }
 
     /// Notes why, and stops the phases: `fail_to_proxy` writes the page.

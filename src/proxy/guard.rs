@@ -1,21 +1,23 @@
-//! Deadlines of a connection: Pingora has none for a whole request head, and none for one that trickles in after an idle time.
+//! The life of a connection: one request after the other, under deadlines. Pingora has none for a whole request head, and none for one that
+//! trickles in after an idle time.
 //!
-//! The guard wraps the whole life of a connection and drops it when it is overdue. HTTP/1 only: on HTTP/2 a head is one or a few frames
-//! whose size and time the protocol library bounds.
+//! Between two requests only the connection itself is in memory: the server library, which would wait for the next head with all the state of
+//! a request, is called when its first byte is there. Whatever is overdue is dropped. HTTP/1 only: on HTTP/2 a head is one or a few frames whose
+//! size and time the protocol library bounds.
 
 use super::Proxy;
 use super::last_word::{self, LastWord, TOO_SLOW};
 use async_trait::async_trait;
-use pingora::apps::ServerApp;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ReusedHttpStream, ServerApp};
 use pingora::protocols::Stream;
-use pingora::protocols::l4::ext::get_tcp_info;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -31,6 +33,9 @@ pub struct Deadlines {
     pub idle: Duration,
 }
 
+/// Seconds for which the server library would wait for a head. It is called when one has begun, and then [`Deadlines`] count.
+const KEEP: u64 = 60;
+
 /// Serves connections under [`Deadlines`].
 pub struct Guard {
     inner: Arc<HttpProxy<Proxy>>,
@@ -44,6 +49,33 @@ impl Guard {
     /// are refused here have an access line.
     pub fn new(inner: Arc<HttpProxy<Proxy>>, deadlines: Deadlines, h2c: bool, has_log: bool) -> Self {
         Guard { inner, deadlines, h2c, has_log }
+    }
+
+    async fn serve(&self, io: Stream, connection: &Arc<Connection>, stop: &ShutdownWatch) {
+        if connection.is_h2 {
+            // Nothing comes back of an HTTP/2 connection.
+            let _ = self.inner.process_new(io, stop).await;
+            return;
+        }
+        let first: Stream = Box::new(LastWord::over(io, connection.clone(), self.has_log));
+        let mut next: Option<(Stream, Option<HttpPersistentSettings>)> = Some((first, None));
+        let mut stopping = stop.clone();
+        while let Some((stream, settings)) = next {
+            // It is the one that was given.
+            let Ok(mut stream) = stream.into_any().downcast::<LastWord>() else { return };
+            tokio::select! {
+                biased;
+                begins = stream.begins() => if !begins { return },
+                _ = stopping.changed() => return,
+            }
+            connection.head_begins();
+            let mut session = ServerSession::new_http1(stream);
+            match settings {
+                Some(settings) => settings.apply_to_session(&mut session),
+                None => session.set_keepalive(if *stop.borrow() { None } else { Some(KEEP) }),
+            }
+            next = self.inner.process_new_http(session, stop).await.map(ReusedHttpStream::consume);
+        }
     }
 
     fn too_slow(&self, socket: RawFd, client: IpAddr, connection: &Connection) {
@@ -63,26 +95,25 @@ impl ServerApp for Guard {
             && match timeout(self.deadlines.head, speaks_h2(&mut io)).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    self.too_slow(socket, client, &Connection::new(socket, false));
+                    self.too_slow(socket, client, &Connection::new(false));
                     return None;
                 }
             };
-        let connection = Arc::new(Connection::new(socket, is_h2));
-        let io: Stream = if is_h2 { io } else { Box::new(LastWord::over(io, connection.clone(), self.has_log)) };
-        let served = CONNECTION.scope(connection.clone(), self.inner.process_new(io, stop));
+        let connection = Arc::new(Connection::new(is_h2));
+        let served = CONNECTION.scope(connection.clone(), self.serve(io, &connection, stop));
         tokio::pin!(served);
         tokio::select! {
             biased;
-            back = &mut served => back,
-            () = connection.cut.notified() => None,
+            () = &mut served => {}
+            () = connection.cut.notified() => {}
             // Leaving drops `served`, which closes the socket.
             () = connection.overdue(self.deadlines) => {
                 if connection.requests.load(Ordering::Relaxed) == 0 {
                     self.too_slow(socket, client, &connection);
                 }
-                None
             }
         }
+        None
     }
 
     /// Wakes idle connections so that they close; final.
@@ -110,11 +141,12 @@ fn say_too_slow(socket: RawFd) {
 /// Where a connection stands.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Open for as long as the connection is served.
-    socket: RawFd,
+    is_h2: bool,
     began: Instant,
-    /// Milliseconds after `began` when it last began to wait for a head; `BUSY` while a request is served.
+    /// Milliseconds after `began` when it last began to wait for a head, or the head began; `BUSY` while a request is served.
     waiting_since: AtomicU64,
+    /// No byte of the next head has come.
+    is_idle: AtomicBool,
     requests: AtomicU64,
     /// Rung when it must end at once.
     cut: Notify,
@@ -123,11 +155,13 @@ pub(super) struct Connection {
 const BUSY: u64 = u64::MAX;
 
 impl Connection {
-    fn new(socket: RawFd, is_h2: bool) -> Self {
+    fn new(is_h2: bool) -> Self {
         Connection {
-            socket,
+            is_h2,
             began: Instant::now(),
             waiting_since: AtomicU64::new(if is_h2 { BUSY } else { 0 }),
+            // The first head has no idle time before it: its deadline counts from the beginning.
+            is_idle: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             cut: Notify::new(),
         }
@@ -143,37 +177,34 @@ impl Connection {
         self.waiting_since.load(Ordering::Relaxed) != BUSY
     }
 
-    /// How long it has waited for a head.
+    /// How long it has waited for a head, or for the end of one.
     pub fn waited(&self) -> Duration {
         self.began.elapsed().saturating_sub(Duration::from_millis(self.waiting_since.load(Ordering::Relaxed)))
     }
 
-    /// One timer that looks when it fires, instead of timers set and dropped with every request: those cost a fiftieth of it.
-    async fn overdue(&self, deadlines: Deadlines) {
-        loop {
-            let waiting_since = self.waiting_since.load(Ordering::Relaxed);
-            let is_first = self.requests.load(Ordering::Relaxed) == 0;
-            let since = if waiting_since == BUSY { Instant::now() } else { self.began + Duration::from_millis(waiting_since) };
-            let mut due = since + if is_first { deadlines.head } else { deadlines.idle };
-            let now = Instant::now();
-            if now >= due && !is_first && self.heard_something_since(now - since) {
-                due += deadlines.head;
-            }
-            if now >= due {
-                return;
-            }
-            tokio::time::sleep_until(due).await;
+    fn head_begins(&self) {
+        if self.is_idle.swap(false, Ordering::Relaxed) {
+            self.waits_from_now();
         }
     }
 
-    /// Whether the client sent anything since the last answer: then a head is on its way. Yes, if the system does not say.
-    fn heard_something_since(&self, answered: Duration) -> bool {
-        /// The kernel counts in ticks, and a request comes just before its answer.
-        const GRAIN: Duration = Duration::from_millis(20);
-        get_tcp_info(self.socket).map_or(true, |info| {
-            let silent = Duration::from_millis(u64::from(info.tcpi_last_data_recv));
-            silent + GRAIN < answered
-        })
+    fn waits_from_now(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(BUSY - 1);
+        self.waiting_since.store(now, Ordering::Relaxed);
+    }
+
+    /// One timer that looks when it fires, at least once in the time that a head may take, instead of timers set and dropped with every
+    /// request: those cost a fiftieth of it. So a head that follows an idle time may take up to twice as long.
+    async fn overdue(&self, deadlines: Deadlines) {
+        loop {
+            let (now, waiting_since) = (Instant::now(), self.waiting_since.load(Ordering::Relaxed));
+            let since = if waiting_since == BUSY { now } else { self.began + Duration::from_millis(waiting_since) };
+            let due = since + if self.is_idle.load(Ordering::Relaxed) { deadlines.idle } else { deadlines.head };
+            if now >= due {
+                return;
+            }
+            tokio::time::sleep_until(due.min(now + deadlines.head)).await;
+        }
     }
 }
 
@@ -193,7 +224,7 @@ pub(super) fn current() -> Option<Arc<Connection>> {
 /// Says that the answer is out and the connection waits for the next head. A no-op on HTTP/2.
 pub fn idle() {
     let _ = CONNECTION.try_with(|connection| {
-        let now = u64::try_from(connection.began.elapsed().as_millis()).unwrap_or(BUSY - 1);
-        connection.waiting_since.store(now, Ordering::Relaxed);
+        connection.is_idle.store(true, Ordering::Relaxed);
+        connection.waits_from_now();
     });
 }

@@ -4,12 +4,15 @@
 use super::guard::Connection;
 use crate::telemetry::AccessLine;
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID, UniqueIDType,
 };
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +23,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const BEGINS: &[u8] = b"HTTP/1.1 ";
 const NAMES_ITSELF: &[u8] = b"\r\nServer: Pingora\r\n";
 
+/// As much as the server library reads at once.
+const MOST_OF_HEADS: usize = 4096;
+
 /// A connection on which nobody but us speaks.
 #[derive(Debug)]
 pub struct LastWord {
@@ -28,6 +34,8 @@ pub struct LastWord {
     has_log: bool,
     /// What is still to be written instead.
     instead: Option<&'static [u8]>,
+    /// The beginning of a head, for whoever reads next.
+    unread: Bytes,
 }
 
 /// An answer to somebody whose request was not understood: no page, because nothing is known of who asks.
@@ -92,7 +100,23 @@ pub fn client(stream: &Stream) -> IpAddr {
 impl LastWord {
     /// For an HTTP/1 connection.
     pub fn over(stream: Stream, connection: Arc<Connection>, has_log: bool) -> Self {
-        LastWord { stream, connection, has_log, instead: None }
+        LastWord { stream, connection, has_log, instead: None, unread: Bytes::new() }
+    }
+
+    /// Waits for the first bytes of a head, and keeps them. `false`: the client is gone.
+    pub async fn begins(&mut self) -> bool {
+        if !self.unread.is_empty() {
+            return true;
+        }
+        let read = poll_fn(|context| {
+            // Here, and not in the future that waits, so that an idle connection has no buffer.
+            let mut bytes = [MaybeUninit::uninit(); MOST_OF_HEADS];
+            let mut into = ReadBuf::uninit(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut into))?;
+            Poll::Ready(Ok::<_, io::Error>(Bytes::copy_from_slice(into.filled())))
+        });
+        self.unread = read.await.unwrap_or_default();
+        !self.unread.is_empty()
     }
 
     /// Whether these bytes are the library's own answer: no phase of ours is under way, and they say so.
@@ -153,7 +177,13 @@ impl AsyncWrite for LastWord {
 
 impl AsyncRead for LastWord {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, into);
+        }
+        let most = self.unread.len().min(into.remaining());
+        let some = self.unread.split_to(most);
+        into.put_slice(&some);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! One request's phases, each a few lines. **Start here**: `early_request_filter` → `request_filter` → `upstream_peer` →
-//! `upstream_request_filter` → (the app) → `response_filter` → `logging`.
+//! `connected_to_upstream` → `upstream_request_filter` → (the app) → `response_filter` → `upstream_response_body_filter` → `logging`.
 
 mod closing;
 mod downstream;
+mod dressing;
+mod errand;
 mod exchange;
 pub mod guard;
 mod last_word;
@@ -10,31 +12,32 @@ mod sticky;
 mod tunnel;
 mod upstream;
 mod watch;
+mod websocket;
 
 pub use exchange::Exchange;
 pub use upstream::{Balance, Patience, Upstream};
 
-use crate::edge::{Edge, Refused, Verdict, Visit};
+use crate::edge::{Edge, Verdict};
 use crate::endpoint::Endpoint;
-use crate::header::request::Dressed;
-use crate::header::{forwarded, strip};
+use crate::header::strip;
 use crate::rejection::Rejection;
-use crate::session::Event;
+use crate::session::Visitor;
 use async_trait::async_trait;
 use bytes::Bytes;
-use closing::{Closings, Name, Ticket, Tunnels, Whose};
+use closing::{Name, Tunnels};
+use errand::{Errand, Line};
 use exchange::UnderWay;
 use futures_util::FutureExt as _;
-use http::header::HOST;
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, OrErr as _, Result};
+use pingora::{Error, Result};
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -95,6 +98,7 @@ impl Proxy {
             tokio::spawn(watch::listen(self.shared.clone(), news));
         }
         tokio::spawn(watch::look(self.shared.clone()));
+        tokio::spawn(watch::look_out(self.shared.clone()));
     }
 
     /// Requests being served, and touches that are still to reach the store.
@@ -131,7 +135,7 @@ impl Proxy {
         self.shared.tunnels.is_closing()
     }
 
-    /// Open WebSockets and streams of events.
+    /// Open WebSockets, and requests for a session that take long.
     pub fn open_connections(&self) -> usize {
         self.shared.tunnels.count()
     }
@@ -143,77 +147,6 @@ impl Proxy {
 
     fn edge(&self) -> &Edge {
         &self.shared.edge
-    }
-
-    /// The head as the app gets it: canonical target, no name of ours but what we wrote.
-    fn dress(&self, visit: &Visit, request: &mut Parts, upstream: Option<&Upstream>) -> Result<()> {
-        let inbound = &visit.inbound;
-        let path = inbound.target.path();
-        let (stripped, path) = visit.route.stripped(path).map_or((None, path), |(gone, rest)| (Some(gone), rest));
-        downstream::set_target(request, inbound, path)?;
-        let own_host = if visit.route.preserve_host { None } else { upstream.and_then(Upstream::authority) };
-        let host = own_host.as_deref().unwrap_or(inbound.host.authority());
-        // Named once, as was checked: nothing to do if it is the right one.
-        let headers = &mut request.headers;
-        if headers.get(HOST).is_none_or(|said| said != host) {
-            headers.insert(HOST, HeaderValue::try_from(host).or_err(ErrorType::InternalError, "a checked host is no header value")?);
-        }
-        downstream::set_cookies(headers, &self.edge().our_cookies);
-        let told = forwarded::headers(inbound, headers, stripped);
-        // No name of these is the client's: `early_request_filter` has stripped them before anything else was done.
-        let (own, most) = (&visit.dressed.headers, "more header fields than a map holds");
-        headers.try_reserve(own.len() + forwarded::MOST).or_err(ErrorType::InternalError, most)?;
-        for (name, value) in told.chain(own.iter().cloned()) {
-            headers.insert(name, value);
-        }
-        Ok(())
-    }
-
-    /// Commits what the app's answer asks for, then strips it.
-    async fn undress(&self, exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<()> {
-        let ours = &self.edge().our_cookies;
-        let is_final = !head.status.is_informational() || head.status == 101;
-        let Some(visit) = exchange.visit.as_deref_mut().filter(|_| is_final) else {
-            exchange.interim += 1;
-            return if exchange.interim > MOST_INTERIM {
-                exchange.refuse(Rejection::UpstreamMalformed)
-            } else {
-                downstream::strip_response(head, ours)
-            };
-        };
-        let departed = unpanicked(self.edge().depart(visit, &head.headers)).await;
-        downstream::strip_response(head, ours)?;
-        match departed {
-            Some(Ok(mut departure)) => {
-                exchange.event = departure.event;
-                exchange.facts.handle = departure.begun.take();
-                self.close_ended(departure.event, &exchange.visit);
-                downstream::finish_response(head, departure, &self.edge().reserved)
-            }
-            Some(Err(Refused { rejection, set_cookies, event, cause })) => {
-                exchange.event = event;
-                exchange.facts.cause = cause;
-                exchange.refusal_cookies = set_cookies;
-                self.close_ended(event, &exchange.visit);
-                exchange.refuse(rejection)
-            }
-            None => exchange.refuse(Rejection::Defect),
-        }
-    }
-
-    /// The WebSockets of a session do not outlive it.
-    fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
-        let Some(visit) = visit else { return };
-        let Dressed { handle, user, .. } = &visit.dressed;
-        match (event, handle, user) {
-            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close(Name::User(user.clone())),
-            // A login ends the session that the visitor came with.
-            (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
-                self.shared.tunnels.close(Name::Session(handle.clone()));
-            }
-            (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
-            _ => {}
-        }
     }
 
     /// The server for this request: the first in its order that was not found unreachable. One that only let a kept-alive connection die is asked
@@ -236,42 +169,11 @@ impl Proxy {
         peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
     }
 
-    fn enter(&self, visit: &Visit, since: Closings) -> Ticket {
-        let whose = Whose { handle: visit.dressed.handle.clone(), user: visit.dressed.user.clone(), keys: visit.keys.clone() };
-        self.shared.tunnels.enter(whose, visit.until, since)
-    }
-
-    /// Carries a WebSocket from handshake to close.
-    async fn tunnel(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        let app = loop {
-            let peer = self.peer(exchange).await?;
-            match tunnel::connect(self.shared.connector.get_or_init(|| Connector::new(None)), &peer).await {
-                Ok(app) => break app,
-                Err(_) if exchange.pass_over() => {}
-                Err(error) => return Err(error),
-            }
-        };
-        let mut request = session.req_header().clone();
+    /// Stops the phases of a request whose session has ended meanwhile.
+    fn refuse_ended<T>(&self, session: &Session, exchange: &mut Exchange) -> Result<T> {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
-        for name in strip::hop_by_hop(&request.headers) {
-            request.remove_header(&name);
-        }
-        request.insert_header("Connection", "Upgrade")?;
-        request.insert_header("Upgrade", "websocket")?;
-        downstream::with_parts(&mut request, |parts| self.dress(visit, parts, exchange.upstream.as_deref()))?;
-        let route = visit.route.clone();
-        // Entered before the app answers: an end of the session that comes meanwhile, or came since the session was read, is not missed.
-        let ticket = self.enter(visit, exchange.since);
-        let opened = tunnel::open(session, app, request, route.timeout.read).await?;
-        let mut head = opened.head.clone();
-        self.undress(exchange, &mut head).await?;
-        if head.status != 101 {
-            return opened.relay_refusal(session, head).await;
-        }
-        head.insert_header("Connection", "Upgrade")?;
-        head.insert_header("Upgrade", "websocket")?;
-        exchange.tunnel_bytes = opened.carry(session, head, route.timeout.idle_websocket, &ticket).await?;
-        Ok(())
+        let rejection = self.edge().ended_meanwhile(visit, &session.req_header().headers);
+        exchange.refuse(rejection)
     }
 }
 
@@ -343,6 +245,26 @@ impl ProxyHttp for Proxy {
         error
     }
 
+    /// From here on the end of the session ends the request.
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _: bool,
+        _: &HttpPeer,
+        descriptor: RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<()> {
+        if let Some(Visitor::Known(session)) = exchange.visit.as_ref().map(|visit| &visit.visitor)
+            && let Some(socket) = digest.and_then(|digest| digest.socket_digest.clone())
+        {
+            let line = Line::new(descriptor, socket);
+            let errand = Errand::new(exchange.number, exchange.arrived, session.clone(), exchange.since, line);
+            exchange.set_out(errand);
+        }
+        Ok(())
+    }
+
     /// Dressed. Runs again on a fresh clone of the head if the request is tried again.
     async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, exchange: &mut Box<Exchange>) -> Result<()> {
         match &exchange.visit {
@@ -363,12 +285,32 @@ impl ProxyHttp for Proxy {
             // Whoever asks for another protocol goes through a tunnel; nobody asked here.
             return exchange.refuse(Rejection::UpstreamMalformed);
         }
+        let errand = if head.status.is_informational() { None } else { exchange.come_back() };
+        if errand.as_ref().is_some_and(Errand::is_cut) {
+            return self.refuse_ended(session, exchange);
+        }
+        let goes_on = errand.is_some() && downstream::goes_on(session, head);
         self.undress(exchange, head).await?;
-        if let Some(visit) = exchange.visit.as_deref().filter(|visit| visit.lasts && downstream::is_stream_of_events(head)) {
-            exchange.lookout = watch::Lookout::over(self.enter(visit, exchange.since), visit.dressed.handle.clone());
+        // An answer by which the visitor signs in or out is theirs to the end.
+        if let Some(errand) = errand.filter(|_| goes_on && !exchange.event.is_the_end()) {
+            exchange.set_out(errand.for_body(guard::current()));
         }
         downstream::suit_version(session, head);
         Ok(())
+    }
+
+    /// Nothing more of an answer whose session has ended, whatever the app's connection still holds.
+    fn upstream_response_body_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Option<Bytes>,
+        is_last: bool,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<Option<Duration>> {
+        let Some(place) = exchange.errand else { return Ok(None) };
+        let is_cut =
+            if is_last { exchange.come_back().is_some_and(|errand| errand.is_cut()) } else { self.shared.under_way.errands.is_cut(place) };
+        if is_cut { self.refuse_ended(session, exchange) } else { Ok(None) }
     }
 
     async fn response_trailer_filter(&self, _: &mut Session, trailers: &mut HeaderMap, _: &mut Box<Exchange>) -> Result<Option<Bytes>> {
@@ -376,6 +318,29 @@ impl ProxyHttp for Proxy {
             trailers.remove(name);
         }
         Ok(None)
+    }
+
+    /// Only a kept-alive connection that died under a harmless request gives it another try, as Pingora itself has it; a session's end
+    /// does not.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Box<Exchange>,
+        was_pooled: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let is_cut = exchange.come_back().is_some_and(|errand| errand.is_cut());
+        if is_cut && exchange.refusal.is_none() {
+            let _ = self.refuse_ended::<()>(session, exchange);
+        }
+        if is_cut || !session.req_header().method.is_idempotent() || session.as_ref().retry_buffer_truncated() {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(was_pooled);
+        }
+        error
     }
 
     /// Every page of an error is written here, by one function from one table.
@@ -403,6 +368,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
         guard::idle();
+        exchange.come_back();
         if self.shared.access_log || exchange.facts.cause.is_some() {
             exchange.remember(session, error);
         }

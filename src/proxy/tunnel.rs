@@ -29,10 +29,18 @@ pub async fn connect(connector: &Connector, peer: &HttpPeer) -> Result<AppSessio
     connector.get_http_session(peer).await.map(|(app, _)| app).map_err(Error::into_up)
 }
 
-/// Sends the dressed upgrade request and waits for the app's final answer, for as long as the visitor waits too.
-pub async fn open(session: &mut Session, app: AppSession, request: RequestHeader, patience: Duration) -> Result<Opened> {
+/// Sends the dressed upgrade request and waits for the app's final answer, for as long as the visitor waits too, and the session stands:
+/// `None` if it does not.
+pub async fn open(
+    session: &mut Session,
+    app: AppSession,
+    request: RequestHeader,
+    patience: Duration,
+    ticket: &Ticket,
+) -> Result<Option<Opened>> {
     tokio::select! {
-        opened = shake_hands(app, request, patience) => opened.map_err(Error::into_up),
+        opened = shake_hands(app, request, patience) => opened.map(Some).map_err(Error::into_up),
+        () = ticket.session_ended() => Ok(None),
         // Nothing may come before the 101, so whatever comes is the end.
         gone = session.downstream_session.read_body_or_idle(true) => Err(gone.err().map_or_else(|| Error::new(ErrorType::ConnectionClosed), Error::into_down)),
     }
@@ -53,9 +61,22 @@ async fn shake_hands(mut app: AppSession, request: RequestHeader, patience: Dura
 }
 
 impl Opened {
-    /// Passes on an answer that is no upgrade, head and body.
-    pub async fn relay_refusal(mut self, session: &mut Session, head: ResponseHeader) -> Result<()> {
+    /// Passes on an answer that is no upgrade, head and body; `None`: the session is over, and so is the answer.
+    pub async fn relay_refusal(mut self, session: &mut Session, head: ResponseHeader, ticket: Option<&Ticket>) -> Result<Option<()>> {
         session.write_response_header(Box::new(head), false).await?;
+        let over = async {
+            match ticket {
+                Some(ticket) => ticket.session_ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            relayed = self.relay_body(session) => relayed.map(Some),
+            () = over => Ok(None),
+        }
+    }
+
+    async fn relay_body(&mut self, session: &mut Session) -> Result<()> {
         while let Some(chunk) = timed(self.patience, self.app.read_body_bytes()).await? {
             session.write_response_body(Some(chunk), false).await?;
         }
@@ -71,30 +92,36 @@ impl Opened {
         self.app.maybe_upgrade_body_writer();
         let (mut received, mut sent) = (0, 0);
         let mut silent_until = Instant::now() + idle;
-        loop {
-            tokio::select! {
+        let told = loop {
+            let closed = tokio::select! {
                 from_client = session.downstream_session.read_body_or_idle(false) => match from_client? {
                     Some(frames) => {
                         received += frames.len() as u64;
-                        timed(WRITE, self.app.write_body(&frames)).await?;
+                        unless_closed(ticket, self.app.write_body(&frames)).await?
                     }
-                    None => break,
+                    None => break None,
                 },
                 from_app = self.app.read_body_bytes() => match from_app? {
                     Some(frames) => {
                         sent += frames.len() as u64;
-                        timed(WRITE, session.downstream_session.write_response_body(frames, false)).await?;
+                        match unless_closed(ticket, session.downstream_session.write_response_body(frames, false)).await? {
+                            // In the middle of a frame there is no room for another one.
+                            Some(_) => break None,
+                            None => None,
+                        }
                     }
-                    None => break,
+                    None => break None,
                 },
-                code = ticket.closed() => {
-                    let frame = close_frame(code);
-                    let _ = timed(WRITE, session.downstream_session.write_response_body(frame, false)).await;
-                    break;
-                }
-                () = tokio::time::sleep_until(silent_until) => break,
+                code = ticket.closed() => Some(code),
+                () = tokio::time::sleep_until(silent_until) => break None,
+            };
+            if closed.is_some() {
+                break closed;
             }
             silent_until = Instant::now() + idle;
+        };
+        if let Some(code) = told {
+            let _ = timed(WRITE, session.downstream_session.write_response_body(close_frame(code), false)).await;
         }
         self.app.shutdown().await;
         session.set_keepalive(None);
@@ -107,6 +134,15 @@ impl Opened {
 fn close_frame(code: u16) -> Bytes {
     let [high, low] = code.to_be_bytes();
     Bytes::copy_from_slice(&[0x88, 2, high, low])
+}
+
+/// A side that takes no bytes keeps no tunnel open whose session is over: then the code, and what was to be written is lost.
+async fn unless_closed<T>(ticket: &Ticket, write: impl Future<Output = Result<T>>) -> Result<Option<u16>> {
+    tokio::select! {
+        biased;
+        written = timed(WRITE, write) => written.map(|_| None),
+        code = ticket.closed() => Ok(Some(code)),
+    }
 }
 
 async fn timed<T>(limit: Duration, step: impl Future<Output = Result<T>>) -> Result<T> {

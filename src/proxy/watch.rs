@@ -1,11 +1,11 @@
 //! The end of a session ends its open connections, wherever it came from: another proxy, an operator, the users file, its own time.
 
 use super::Shared;
-use super::closing::{Name, Ticket, Whose};
-use super::guard;
-use crate::session::Standing;
+use super::closing::{Closings, Name, Whose};
+use super::errand::Place;
 use crate::session::id::Handle;
 use crate::session::store::cached::News;
+use crate::session::{Session, Standing};
 use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,14 @@ use tokio::task::AbortHandle;
 
 /// How often it is looked whose session should be over.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A request that has taken so long is looked out for, and how often it is looked which have: together the bound within which one that is
+/// younger than that ends with its session.
+const LONG: Duration = Duration::from_millis(400);
+const ROUND: Duration = Duration::from_millis(200);
+
+/// A visitor who has not taken within this time what came before the cut is not waited for.
+const TAKEN: Duration = Duration::from_secs(1);
 
 /// Where nobody tells what others end, every session of an open connection is looked at once in so many looks.
 const LOOKS_BETWEEN_ROUNDS: u32 = 2;
@@ -75,19 +83,31 @@ async fn look_at(shared: &Shared, number: u64, whose: Whose) {
     }
 }
 
-/// Cuts the connection of an endless answer when its session ends. Nothing is watched any more once this is dropped.
+/// Has requests looked out for that take long, until the process ends. All others are done before anybody would notice, and this way cost
+/// next to nothing. What happened to a session before somebody looked is not missed: [`Tunnels::enter`](super::closing::Tunnels::enter).
+pub(super) async fn look_out(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(ROUND).await;
+        shared.under_way.errands.look_out(LONG, |place, session, since| Lookout::over(&shared, place, session, since));
+    }
+}
+
+/// Cuts one request when its session ends. Nobody looks out for it any more once this is dropped.
 pub struct Lookout(AbortHandle);
 
 impl Lookout {
-    /// Call it on the connection's task. `None`: it is HTTP/2, whose other streams have nothing to do with it.
-    pub(super) fn over(ticket: Ticket, handle: Option<String>) -> Option<Self> {
-        let connection = guard::current()?;
+    fn over(shared: &Arc<Shared>, place: Place, session: &Session, since: Closings) -> Self {
+        let ticket = shared.tunnels.enter(Whose::of(session), session.record().expires_at, since);
+        let (under_way, handle) = (shared.under_way.clone(), session.handle().as_str().to_owned());
         let task = tokio::spawn(async move {
             ticket.session_ended().await;
-            tracing::info!(handle, "a stream of events is cut, because its session is over");
-            connection.cut();
+            if under_way.errands.cut(place) {
+                tracing::info!(handle, "a request is cut, because its session is over");
+            }
+            tokio::time::sleep(TAKEN).await;
+            under_way.errands.give_up(place);
         });
-        Some(Lookout(task.abort_handle()))
+        Lookout(task.abort_handle())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::proxy::Proxy;
 use crate::proxy::guard::{Deadlines, Guard};
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
@@ -25,6 +26,10 @@ use tokio::time::Instant;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
+
+/// No buffer below the protocols' own: the library's 64 KB for each connection are there for TLS's small reads, and were two thirds of what an
+/// idle connection takes.
+const READS: L4BufferSettings = L4BufferSettings { read: Some(0), write: None };
 
 /// HTTP/2 connections without a stream are closed after this long.
 const H2_IDLE: Duration = Duration::from_secs(120);
@@ -70,7 +75,7 @@ impl Server {
             let address = socket.local_addr().map_err(|source| BindError { address: at.address, source })?;
             let guard = Guard::new(Arc::new(engine(&proxy, at.h2c)), deadlines, at.h2c, proxy.has_access_log());
             let mut service = Service::new(format!("listener {address}"), guard);
-            service.add_tcp(&address.to_string());
+            service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(READS));
             // Pingora finds the socket by the address's text and owns it from then on.
             sockets.add(address.to_string(), socket.into_raw_fd());
             services.push(service);

@@ -127,6 +127,11 @@ pub enum Dropped {
 }
 
 impl Event {
+    /// Whether the session that the visitor came with goes no further.
+    pub fn is_the_end(self) -> bool {
+        matches!(self, Event::LoggedIn | Event::SignedOut | Event::Ended | Event::EndedAll | Event::EndUnconfirmed)
+    }
+
     /// The word in the access log.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -114,7 +114,7 @@ impl Sessions {
             return self.end_to_the_last(&visitor, end, at.secure).await;
         }
         let outcome = match visitor {
-            Visitor::Known(session) => self.change(*session, &changes, at).await?,
+            Visitor::Known(session) => self.change(Arc::unwrap_or_clone(session), &changes, at).await?,
             Visitor::Stranger | Visitor::Lapsed(_) => self.begin(&changes, at).await?,
             Visitor::Unreachable { error, .. } if !changes.is_empty() => return Err(error),
             Visitor::Unreachable { .. } => Outcome::quiet(Event::None),

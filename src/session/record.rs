@@ -61,7 +61,7 @@ impl Epoch {
 
 /// Stands for what the user could prove when this session began: a digest of their name and of the stored hash of their password, made by
 /// the desk that has checked it (`auth/credential.rs`). When the desk does not hold by it any more, the session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Credential(pub [u8; 16]);
 
 impl Credential {
@@ -69,6 +69,11 @@ impl Credential {
     pub fn parse(text: &str) -> Option<Self> {
         let is_ours = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         u128::from_str_radix(text, 16).ok().filter(|_| is_ours).map(|number| Credential(number.to_be_bytes()))
+    }
+
+    /// Reads what a store holds. What is none of ours is nobody's: no desk holds by it, and the session is over.
+    pub fn stored(text: &str) -> Self {
+        Credential::parse(text).unwrap_or(Credential([0; 16]))
     }
 
     /// 32 hex digits.

@@ -88,8 +88,8 @@ pub enum Keep {
 pub enum Visitor {
     /// No rightly signed cookie.
     Stranger,
-    /// A live session.
-    Known(Box<Session>),
+    /// A live session. Shared with whoever watches over the request, in case it ends.
+    Known(Arc<Session>),
     /// A rightly signed cookie whose session is not there any more.
     Lapsed(Lapse),
     /// A rightly signed cookie, and a store that does not answer: neither in nor out.
@@ -188,7 +188,7 @@ impl Sessions {
             }
             seen.push(key.clone());
             match self.look_up(verified.id, key, !verified.is_current).await {
-                Ok(Ok(session)) => return Visitor::Known(Box::new(session)),
+                Ok(Ok(session)) => return Visitor::Known(Arc::new(session)),
                 Ok(Err(lapsed)) => lapse = lapse.or(Some(lapsed)),
                 Err(error) => return Visitor::Unreachable { keys: self.keys(values), error },
             }

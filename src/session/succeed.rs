@@ -82,6 +82,10 @@ impl Sessions {
         };
         apply(&mut record, changes);
         self.sign_in(&mut record, changes, now);
+        if record.user.as_deref() == session.user() {
+            // What the desk wrote into the session stays, so what it was written for does too, whoever vouches for the user besides.
+            record.credential = record.credential.or(session.credential().map(|(_, credential)| credential));
+        }
         if record.data.size() > self.options.max_bytes.max(session.record.data.size()) {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }

@@ -10,8 +10,10 @@ use cloakroom::edge::{Edge, Verdict};
 use cloakroom::random::OsEntropy;
 use cloakroom::reply::Reply;
 use cloakroom::secret::Secret;
-use cloakroom::session::Sessions;
+use cloakroom::session::data::Data;
 use cloakroom::session::keyring::Keyring;
+use cloakroom::session::record::Client;
+use cloakroom::session::{Changes, Circumstances, CookieOrder, Patch, Sessions, Visitor, cookie};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -21,6 +23,7 @@ pub const HOST: &str = "app.example.com";
 
 pub struct Bench {
     edge: Edge,
+    pub sessions: Arc<Sessions>,
     pub clock: Arc<ManualClock>,
     pub store: Arc<Tap>,
     _folder: TempDir,
@@ -47,6 +50,10 @@ impl Bench {
 
     /// With more sections of `proxy.toml`.
     pub async fn with(toml: &str) -> Self {
+        Self::over(Tap::default(), toml).await
+    }
+
+    pub async fn over(store: Tap, toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("users.toml"), users()).expect("written");
         let path = folder.path().join("proxy.toml");
@@ -57,12 +64,12 @@ impl Bench {
         let (config, _) = config::load(&path, &|_| None).unwrap_or_else(|report| panic!("{}", report.render(false)));
         let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
         let keyring = Keyring::new(&[Secret::new("a secret of more than thirty-two bytes")]).expect("a secret");
-        let store = Arc::new(Tap::default());
+        let store = Arc::new(store);
         let sessions = Arc::new(Sessions::new(store.clone(), keyring, assemble::options(&config), clock.clone(), Arc::new(OsEntropy)));
         let login = config.login.as_ref().expect("[login]");
         let desk = desk::open(login, &sessions).await.expect("a desk");
-        let edge = assemble::edge(&config, sessions).with_login(desk, desk::look(&login.page));
-        Bench { edge, clock, store, _folder: folder }
+        let edge = assemble::edge(&config, sessions.clone()).with_login(desk, desk::look(&login.page));
+        Bench { edge, sessions, clock, store, _folder: folder }
     }
 
     pub async fn get(&self, guest: &mut Guest, target: &str) -> Answer {
@@ -104,6 +111,24 @@ impl Bench {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(hidden(&page.text)).extend_pairs(fields);
         self.post(guest, &action, &body.finish()).await
+    }
+
+    /// Somebody without a name, whose session holds this.
+    pub async fn with_data(&self, json: &str) -> Guest {
+        let changes = Changes { patches: vec![Patch::Merge(Data::parse(json).expect("an object"))], ..Changes::default() };
+        let at = Circumstances { secure: false, cookie_possible: true, touch: true, client: Client::default() };
+        let outcome = self.sessions.commit(Visitor::Stranger, changes, at).await.expect("stored");
+        let CookieOrder::Set(line) = outcome.cookie else { panic!("no cookie") };
+        let cookie = SetCookie::parse(&line);
+        Guest { jar: vec![(cookie.name, cookie.value)], ..Guest::default() }
+    }
+
+    /// What a guest's session holds.
+    pub async fn data(&self, guest: &Guest) -> String {
+        let pair = format!("cloakroom={}", guest.cookie("cloakroom").expect("a session"));
+        let values = cookie::values([pair.as_bytes()].into_iter(), "cloakroom");
+        let Visitor::Known(session) = self.sessions.resume(&values).await else { panic!("no live session") };
+        session.record().data.to_json()
     }
 
     /// Through the form.

@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, Guest, HOST, MINUTE};
 use crate::site::{PASSWORD, Site, hidden, sign_in};
+use crate::tap::Tap;
 use cloakroom::clock::Clock as _;
 use cloakroom::session::store::{Operation, SessionStore as _};
 use std::time::Duration;
@@ -70,18 +71,28 @@ async fn forms_of_several_tabs_are_good_in_any_order() {
 }
 
 #[tokio::test]
-async fn two_tabs_that_sign_in_at_once_both_end_signed_in() {
-    let bench = Bench::new().await;
-    let mut guest = Guest::default();
+async fn two_tabs_with_one_cart_that_sign_in_at_once_both_end_signed_in_with_it() {
+    let bench = Bench::over(Tap::holding(Operation::Create), "").await;
+    bench.store.step();
+    let mut guest = bench.with_data(r#"{"cart":["hat"]}"#).await;
     let form = bench.get(&mut guest, "/login").await;
     let (mut one, mut two) = (guest.clone(), guest);
     let fields = [("username", "alice"), ("password", PASSWORD)];
+    // Neither has a new session before both have shown the old one.
+    let both_are_there = async {
+        while bench.store.waiting() < 2 {
+            tokio::task::yield_now().await;
+        }
+        bench.store.step();
+        bench.store.step();
+    };
 
-    let answers = tokio::join!(bench.fill(&mut one, &form, &fields), bench.fill(&mut two, &form, &fields));
+    let answers = tokio::join!(bench.fill(&mut one, &form, &fields), bench.fill(&mut two, &form, &fields), both_are_there);
 
     assert_eq!((answers.0.status, answers.1.status), (303, 303));
     for mut tab in [one, two] {
         assert_eq!(bench.get(&mut tab, "/private/x").await.text, "the app greets alice");
+        assert!(bench.data(&tab).await.contains(r#""cart":["hat"]"#), "{}", bench.data(&tab).await);
     }
 }
 

@@ -144,27 +144,6 @@ async fn the_operators_look_is_in_a_sheet_that_a_browser_may_keep() {
 }
 
 #[tokio::test]
-async fn two_tabs_with_one_cart_that_sign_in_at_once_both_end_signed_in_with_it() {
-    let site = Site::start().await;
-    let mut browser = site.browser();
-    browser.get(CART).await;
-    let form = browser.get("/login").await;
-    let (mut one, mut two) = (browser.clone(), browser);
-    let fields = [("username", "alice"), ("password", PASSWORD)];
-
-    let pages = tokio::join!(send(&mut one, &form, &fields), send(&mut two, &form, &fields));
-
-    assert_eq!((pages.0.status, pages.1.status), (303, 303));
-    for mut tab in [one, two] {
-        let page = tab.get("/private/x").await;
-        assert_eq!(
-            (page.received("x-session-user"), page.received("x-session-cart")),
-            (vec!["alice".to_owned()], vec!["[\"hat\"]".to_owned()])
-        );
-    }
-}
-
-#[tokio::test]
 async fn when_too_many_sign_in_at_once_the_last_are_told_when_to_come_back() {
     let bench = Bench::new().await;
     let mut first = Guest::default();

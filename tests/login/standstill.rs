@@ -7,6 +7,7 @@ use cloakroom::auth::hash::{StoredHash, Strength};
 use cloakroom::random::OsEntropy;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
+use mongodb::options::WriteConcern;
 use std::time::Duration;
 
 /// Longer than a change takes to be noticed, also on a busy machine.
@@ -162,6 +163,34 @@ mod mongo {
         for browser in [&rehashed, &beside] {
             out(&proxy, browser).await;
         }
+        assert!(is_in(&proxy, &stays).await);
+    }
+
+    #[tokio::test]
+    async fn while_mongodb_cannot_be_asked_nobody_signs_in_and_nobody_is_signed_out_and_then_it_is_made_up_for() {
+        let (app, mut mongod) = (App::start().await, Mongod::start().await);
+        let users = users(&mongod).await;
+        users.insert_many(["stays", "removed"].map(|name| doc! { "username": name, "password": hash() })).await.unwrap();
+        let mut proxy = Cloakroom::start(&toml(&app, &login(&mongod, false))).await;
+        let (stays, removed) = (signed_in(&proxy, "stays").await, signed_in(&proxy, "removed").await);
+        proxy.stop().await;
+        // On its disk, or the kill would undo it.
+        let kept = WriteConcern::builder().journal(true).build();
+        users.delete_one(by("removed")).write_concern(kept).await.unwrap();
+        mongod.kill();
+
+        proxy.restart().await;
+
+        for browser in [&stays, &removed] {
+            assert!(is_in(&proxy, browser).await);
+        }
+        proxy.logged("the users in MongoDB cannot be looked at: until they can").await;
+        assert!(is_in(&proxy, &removed).await);
+        let mut stranger = Browser::new(proxy.addr()).header("Accept", "text/html");
+        assert_eq!(sign_in(&mut stranger, "/login", "stays", PASSWORD).await.status, 503);
+        mongod.restart().await;
+        out(&proxy, &removed).await;
+        proxy.logged("the users in MongoDB can be looked at again").await;
         assert!(is_in(&proxy, &stays).await);
     }
 }

@@ -100,7 +100,7 @@ impl Bench {
     /// The live session behind a cookie.
     pub async fn see(&self, cookie: &str) -> Session {
         match self.resume(cookie).await {
-            Visitor::Known(session) => *session,
+            Visitor::Known(session) => Arc::unwrap_or_clone(session),
             other => panic!("no live session: {other:?}"),
         }
     }

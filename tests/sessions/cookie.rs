@@ -191,7 +191,7 @@ async fn parallel_resumes_of_one_session_are_one_store_read() {
 #[tokio::test]
 async fn a_resume_after_a_change_or_an_end_was_told_does_not_join_an_older_read() {
     for changes in [set(r#"{"a":2}"#), end()] {
-        let bench = Bench::over(Arc::new(super::tap::Tap::holding_loads()), |_| {});
+        let bench = Bench::over(Arc::new(super::tap::Tap::holding(Load)), |_| {});
         let cookie = bench.begin(set(r#"{"a":1}"#)).await;
         bench.store.step();
         let visitor = bench.resume(&cookie).await;
@@ -215,7 +215,7 @@ async fn a_resume_after_a_change_or_an_end_was_told_does_not_join_an_older_read(
 
 #[tokio::test]
 async fn a_resume_after_an_end_does_not_join_an_older_read_even_if_the_dead_record_could_not_be_removed() {
-    let bench = Bench::over(Arc::new(super::tap::Tap::holding_loads()), |_| {});
+    let bench = Bench::over(Arc::new(super::tap::Tap::holding(Load)), |_| {});
     let cookie = bench.begin(set(r#"{"a":1}"#)).await;
     bench.store.step();
     let visitor = bench.resume(&cookie).await;

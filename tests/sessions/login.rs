@@ -60,8 +60,27 @@ async fn what_the_desk_has_checked_stays_with_the_session_and_with_nobody_elses(
     let by_field = cookie_in(&bench.send(&cookie, set(r#"{"who":"bob"}"#)).await).unwrap();
     assert_eq!((bench.see(&by_field).await.user(), bench.see(&by_field).await.credential()), (Some("bob"), None));
     let at_the_desk = cookie_in(&bench.send(&by_field, at_the_desk("bob")).await).unwrap();
-    let by_app = cookie_in(&bench.send(&at_the_desk, login("bob")).await).unwrap();
-    assert_eq!((bench.see(&by_app).await.user(), bench.see(&by_app).await.credential()), (Some("bob"), None));
+    let by_app = cookie_in(&bench.send(&at_the_desk, login("carol")).await).unwrap();
+    assert_eq!((bench.see(&by_app).await.user(), bench.see(&by_app).await.credential()), (Some("carol"), None));
+}
+
+#[tokio::test]
+async fn what_an_app_says_of_the_same_user_again_sets_a_session_free_of_nothing_that_the_desk_has_checked() {
+    let bench = Bench::new();
+    let credential = Credential([7; 16]);
+    // The role is the desk's, and comes along.
+    let at_the_desk = Changes { credential: Some(credential), ..login_with("alice", r#"{"role":"admin"}"#) };
+    let cookie = bench.begin(at_the_desk).await;
+
+    let by_app = cookie_in(&bench.send(&cookie, login("alice")).await).unwrap();
+
+    assert_eq!(
+        (bench.data(&by_app).await.as_str(), bench.see(&by_app).await.credential()),
+        (r#"{"role":"admin"}"#, Some(("alice", credential)))
+    );
+    let at_the_desk_again = Changes { credential: Some(Credential([8; 16])), ..login("alice") };
+    let again = cookie_in(&bench.send(&by_app, at_the_desk_again).await).unwrap();
+    assert_eq!(bench.see(&again).await.credential(), Some(("alice", Credential([8; 16]))));
 }
 
 #[tokio::test]

@@ -50,9 +50,9 @@ impl Tap {
         Tap { inner, gate: gated.then(|| Semaphore::new(0)), ..Tap::default() }
     }
 
-    /// Only loads wait.
-    pub fn holding_loads() -> Self {
-        Tap { gate: Some(Semaphore::new(0)), held: Some(Operation::Load), ..Tap::default() }
+    /// Only these calls wait.
+    pub fn holding(operation: Operation) -> Self {
+        Tap { gate: Some(Semaphore::new(0)), held: Some(operation), ..Tap::default() }
     }
 
     /// The calls since the last time this was asked.

@@ -145,7 +145,7 @@ async fn failures_among_successes_open_nothing() {
 
 #[tokio::test]
 async fn what_began_before_it_came_back_and_fails_afterwards_opens_nothing() {
-    let scene = Scene::over(Tap::holding_loads());
+    let scene = Scene::over(Tap::holding(Load));
     let late: Vec<_> = (0..6)
         .map(|_| {
             let guarded = scene.guarded.clone();

@@ -4,6 +4,7 @@
 //! trailers. In lines, `\r`, `\n` and `\0` written out stand for those bytes.
 use super::bytes_of;
 use super::wire::{Outcome, PATIENCE, Status};
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -52,7 +53,7 @@ pub async fn converse(addr: SocketAddr, request: &str) -> Outcome {
 
 async fn listen(addr: SocketAddr, request: &str, outcome: &mut Outcome) -> Result<()> {
     let mut stream = TcpStream::connect(addr).await?;
-    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, NO_TABLE), &request_frames(request)].concat()).await?;
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, NO_TABLE), &request_frames(1, request)].concat()).await?;
     loop {
         let frame = next_frame(&mut stream).await?;
         match frame.kind {
@@ -75,25 +76,91 @@ async fn listen(addr: SocketAddr, request: &str, outcome: &mut Outcome) -> Resul
     }
 }
 
-fn request_frames(text: &str) -> Vec<u8> {
+/// A connection whose answers are taken piece by piece.
+pub struct Connection {
+    tcp: TcpStream,
+    answers: BTreeMap<u32, Answer>,
+}
+
+/// As much of an answer as has come.
+#[derive(Debug, Default)]
+pub struct Answer {
+    pub status: Option<u16>,
+    pub body: String,
+    pub end: Option<End>,
+}
+
+/// How an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Whole,
+    Reset,
+}
+
+impl Connection {
+    pub async fn to(addr: SocketAddr) -> Self {
+        let mut tcp = TcpStream::connect(addr).await.expect("connected");
+        tcp.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, NO_TABLE)].concat()).await.expect("sent");
+        Connection { tcp, answers: BTreeMap::new() }
+    }
+
+    /// Sends a request; the stream on which it is answered.
+    pub async fn ask(&mut self, request: &str) -> u32 {
+        let stream = self.answers.len() as u32 * 2 + 1;
+        self.answers.insert(stream, Answer::default());
+        self.tcp.write_all(&request_frames(stream, request)).await.expect("sent");
+        stream
+    }
+
+    /// The answer on this stream, once there is enough of it. The connection must stay.
+    pub async fn answer(&mut self, stream: u32, is_enough: impl Fn(&Answer) -> bool) -> &Answer {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while !is_enough(&self.answers[&stream]) {
+            let frame = timeout_at(deadline, next_frame(&mut self.tcp)).await;
+            let frame = frame.unwrap_or_else(|_| panic!("nothing more came after {:?}", self.answers)).expect("still connected");
+            assert_ne!(frame.kind, GOAWAY, "the connection ends after {:?}", self.answers);
+            self.take(frame).await;
+        }
+        &self.answers[&stream]
+    }
+
+    async fn take(&mut self, frame: Frame) {
+        if matches!(frame.kind, SETTINGS | PING) && frame.flags & ACK == 0 {
+            let payload = if frame.kind == PING { frame.payload.as_slice() } else { b"" };
+            self.tcp.write_all(&self::frame(frame.kind, ACK, 0, payload)).await.expect("sent");
+        }
+        let Some(answer) = self.answers.get_mut(&frame.stream) else { return };
+        match frame.kind {
+            HEADERS => answer.status = answer.status.or(status_of(frame.content())),
+            DATA => answer.body += &super::latin1(frame.content()),
+            RST_STREAM => answer.end = answer.end.or(Some(End::Reset)),
+            _ => {}
+        }
+        if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 {
+            answer.end = Some(End::Whole);
+        }
+    }
+}
+
+fn request_frames(stream: u32, text: &str) -> Vec<u8> {
     let (head, rest) = text.split_once("\n\n").map_or((text, None), |(h, r)| (h, Some(r)));
     let (body, trailers) = rest.map_or(("", ""), |r| r.split_once("\n\n\n").unwrap_or((r, "")));
-    let mut out = header_frames(head, if rest.is_some() { 0 } else { END_STREAM });
+    let mut out = header_frames(stream, head, if rest.is_some() { 0 } else { END_STREAM });
     if rest.is_some() {
-        out.extend(frame(DATA, if trailers.is_empty() { END_STREAM } else { 0 }, 1, &bytes_of(body)));
+        out.extend(frame(DATA, if trailers.is_empty() { END_STREAM } else { 0 }, stream, &bytes_of(body)));
     }
     if !trailers.is_empty() {
-        out.extend(header_frames(trailers, END_STREAM));
+        out.extend(header_frames(stream, trailers, END_STREAM));
     }
     out
 }
 
-fn header_frames(lines: &str, flags: u8) -> Vec<u8> {
+fn header_frames(stream: u32, lines: &str, flags: u8) -> Vec<u8> {
     let block: Vec<u8> = lines.split('\n').filter(|l| !l.is_empty()).flat_map(literal).collect();
     let parts: Vec<&[u8]> = block.chunks(16000).collect();
     let framed = parts.iter().enumerate().map(|(i, part)| {
         let end = if i + 1 == parts.len() { END_HEADERS } else { 0 };
-        if i == 0 { frame(HEADERS, flags | end, 1, part) } else { frame(CONTINUATION, end, 1, part) }
+        if i == 0 { frame(HEADERS, flags | end, stream, part) } else { frame(CONTINUATION, end, stream, part) }
     });
     framed.flatten().collect()
 }

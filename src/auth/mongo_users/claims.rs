@@ -3,24 +3,26 @@
 use crate::auth::credential::Word;
 use crate::session::record::Credential;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// Users that are watched.
-const MOST: usize = 10_000;
+/// Users that are watched: some 20 MB. One who falls out is watched again from their next request on.
+const MOST: usize = 100_000;
+/// Users that one look is about: what MongoDB answers in some tens of milliseconds.
+const MOST_AT_ONCE: usize = 10_000;
 /// Credentials of one user: as often the password may change while a session lives.
 const MOST_OF_ONE: usize = 16;
 
-/// What was claimed, the longest watched user first. Asked with every request, changed with a login or a look.
+/// What was claimed. Asked with every request, changed with a login or a look.
 #[derive(Default)]
 pub(super) struct Claims(RwLock<Held>);
 
 #[derive(Default)]
 struct Held {
-    users: HashMap<String, Claimant>,
-    order: VecDeque<String>,
+    users: HashMap<Arc<str>, Claimant>,
+    /// Who is looked at next: who came last, then who was looked at longest ago. Where there are too many, the last one goes.
+    order: VecDeque<Arc<str>>,
 }
 
-#[derive(Default)]
 struct Claimant {
     claims: Vec<Claim>,
     /// The last look did not find the user. Only two in a row count: a collection that is being restored logs nobody out.
@@ -50,11 +52,14 @@ impl Claims {
         })
     }
 
-    /// All of this moment. A look judges no others: one that came meanwhile may be of a password that is newer than what the look reads.
-    pub(super) fn all(&self) -> Vec<(String, Vec<Credential>)> {
+    /// For one look, all of this moment, or as many as one look takes: the others' turn comes with the next. A look judges no other claims:
+    /// one that came meanwhile may be of a password that is newer than what the look reads.
+    pub(super) fn next(&self) -> Vec<(Arc<str>, Vec<Credential>)> {
+        let turn = self.0.write().unwrap_or_else(PoisonError::into_inner).take_turn();
+        // The longer part of it, and no request waits.
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let credentials = |claimant: &Claimant| claimant.claims.iter().map(|claim| claim.credential).collect();
-        held.users.iter().map(|(user, claimant)| (user.clone(), credentials(claimant))).collect()
+        let credentials = |user| held.users.get(user).into_iter().flat_map(|claimant: &Claimant| &claimant.claims);
+        turn.iter().map(|user| (user.clone(), credentials(user).map(|claim| claim.credential).collect())).collect()
     }
 
     /// Compares the user's claims that were there when the look began with what it has found. True: one of them holds no more.
@@ -82,22 +87,31 @@ impl Held {
         self.users.get(user)?.claims.iter().find(|claim| claim.credential == credential).map(|claim| claim.word)
     }
 
+    /// Who is looked at now goes to the end.
+    fn take_turn(&mut self) -> Vec<Arc<str>> {
+        let many = self.order.len().min(MOST_AT_ONCE);
+        self.order.rotate_left(many);
+        self.order.iter().rev().take(many).cloned().collect()
+    }
+
     fn add(&mut self, user: &str, credential: Credential) {
         if self.word_on(user, credential).is_some() {
             return;
         }
         if !self.users.contains_key(user) {
-            self.order.push_back(user.to_owned());
+            let user: Arc<str> = user.into();
+            if self.users.len() >= MOST
+                && let Some(last) = self.order.pop_back()
+            {
+                self.users.remove(&last);
+            }
+            self.order.push_front(user.clone());
+            self.users.insert(user, Claimant { claims: Vec::with_capacity(1), is_missed: false });
         }
-        let claims = &mut self.users.entry(user.to_owned()).or_default().claims;
+        let Some(Claimant { claims, .. }) = self.users.get_mut(user) else { return };
         claims.push(Claim { credential, word: Word::Holds });
         if claims.len() > MOST_OF_ONE {
             claims.remove(0);
-        }
-        while self.order.len() > MOST {
-            if let Some(oldest) = self.order.pop_front() {
-                self.users.remove(&oldest);
-            }
         }
     }
 }
@@ -115,7 +129,7 @@ mod tests {
 
     /// A look that finds this.
     fn look(claims: &Claims, found: Option<Now>) -> bool {
-        let all = claims.all();
+        let all = claims.next();
         let (user, asked) = &all[0];
         claims.judge(user, asked, found.as_ref())
     }
@@ -136,7 +150,7 @@ mod tests {
     fn a_look_says_nothing_of_a_login_that_came_while_it_was_under_way() {
         let claims = Claims::default();
         claims.word_on("alice", OLD);
-        let asked = claims.all();
+        let asked = claims.next();
 
         claims.word_on("alice", NEW);
 
@@ -165,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn memory_is_bounded_and_whoever_falls_out_is_watched_again_when_they_come_back() {
         let claims = Claims::default();
 
         for number in 0..=MOST {
@@ -175,7 +189,33 @@ mod tests {
             claims.word_on("1", Credential([u8::try_from(number).unwrap(); 16]));
         }
 
-        let all: HashMap<_, _> = claims.all().into_iter().collect();
+        let all = everybody(&claims);
         assert_eq!((all.len(), all.contains_key("0"), all["1"].len()), (MOST, false, MOST_OF_ONE));
+        claims.word_on("0", OLD);
+        assert!(claims.next().iter().any(|(user, _)| &**user == "0"));
+        assert_eq!(everybody(&claims).len(), MOST);
+    }
+
+    /// As many looks as it takes to see all who are watched.
+    fn everybody(claims: &Claims) -> HashMap<Arc<str>, Vec<Credential>> {
+        (0..MOST / MOST_AT_ONCE).flat_map(|_| claims.next()).collect()
+    }
+
+    #[test]
+    fn whoever_is_one_too_many_for_a_look_is_looked_at_by_the_next() {
+        let claims = Claims::default();
+        let names: Vec<String> = (0..MOST_AT_ONCE + 2).map(|number| number.to_string()).collect();
+        for user in &names {
+            claims.word_on(user, OLD);
+        }
+
+        let (first, second) = (claims.next(), claims.next());
+
+        let is_in = |look: &[(Arc<str>, Vec<Credential>)], user: &str| look.iter().any(|(name, _)| &**name == user);
+        assert_eq!((first.len(), second.len()), (MOST_AT_ONCE, MOST_AT_ONCE));
+        let seen = ["0", "1", "2", "4"].map(|user| (is_in(&first, user), is_in(&second, user)));
+        assert_eq!(seen, [(false, true), (false, true), (true, false), (true, true)]);
+        claims.word_on("new", OLD);
+        assert!(is_in(&claims.next(), "new"), "who has just come waits for nobody");
     }
 }

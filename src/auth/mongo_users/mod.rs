@@ -24,6 +24,13 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Which hash was replaced by a stronger one of the same password. Without it, all proxies would take the stronger one for a new password.
 pub(super) const REHASHED: &str = "rehashed";
 
+const ISSUER: Issuer = Issuer(2);
+
+/// What a user proves whose stored hash has this [`digest`].
+fn proof(user: &str, digest: &str) -> Credential {
+    ISSUER.issue(&[user, digest])
+}
+
 /// Where the users are, and what in a document is what. Fields may be dotted paths, as in `local.email`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MongoUsersSettings {
@@ -116,14 +123,14 @@ impl MongoUsers {
     /// The user has signed in, and is watched from now on. What their session is to remember.
     pub(super) fn admit(&self, entry: &Entry) -> Credential {
         let user = &entry.account.user;
-        let credential = Issuer::of_mongo(user, &digest(entry.hash.as_text()));
+        let credential = proof(user, &digest(entry.hash.as_text()));
         self.claims.word_on(user, credential);
         credential
     }
 
     /// What the last look has found about the user. One who was not looked at yet is from now on.
     pub(super) fn word_on(&self, user: &str, credential: Credential) -> Word {
-        if Issuer::Mongo.has_issued(credential) { self.claims.word_on(user, credential) } else { Word::Unknown }
+        if ISSUER.has_issued(credential) { self.claims.word_on(user, credential) } else { Word::Unknown }
     }
 
     /// Replaces the hash, if it is still the one that was read; whether it did.

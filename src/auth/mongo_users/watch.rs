@@ -1,11 +1,11 @@
 //! Notices that users were removed or disabled, or have a new password, so that their sessions end.
 //!
-//! Those whose sessions are in use, the latest ten thousand, are looked up again every few seconds. A change stream would need a replica
-//! set, tells nothing of a removed user's name, and has gaps.
+//! Those whose sessions are in use are looked up again every few seconds, ten thousand at a time. A change stream would need a replica set,
+//! tells nothing of a removed user's name, and has gaps.
 
 use super::claims::Now;
-use super::{MongoUsers, MongoUsersError, REHASHED};
-use crate::auth::credential::{Issuer, digest};
+use super::{MongoUsers, MongoUsersError, REHASHED, proof};
+use crate::auth::credential::digest;
 use crate::auth::hash::StoredHash;
 use mongodb::bson::{RawDocument, RawDocumentBuf, doc};
 use mongodb::error::{Error, ErrorKind};
@@ -25,7 +25,7 @@ const NO_COLLECTION: i32 = 26;
 /// Looks again and again until the users' owner or the listener is gone.
 pub(super) fn keep_watching(users: Weak<MongoUsers>, tell: UnboundedSender<String>) {
     tokio::spawn(async move {
-        let mut is_checked = false;
+        let (mut is_checked, mut is_blind) = (false, false);
         for look in 0_u64.. {
             let Some(users) = users.upgrade() else { return };
             if look.is_multiple_of(SAMPLE_EVERY) || !is_checked {
@@ -35,8 +35,14 @@ pub(super) fn keep_watching(users: Weak<MongoUsers>, tell: UnboundedSender<Strin
                 is_checked = users.check_index().await.is_ok();
             }
             // Nobody listens: the process is about to end.
-            if let Err(error) = users.look(|user| drop(tell.send(user))).await {
-                tracing::debug!(%error, "the users in MongoDB could not be looked at again");
+            let looked = users.look(|user| drop(tell.send(user))).await;
+            let was_blind = std::mem::replace(&mut is_blind, looked.is_err());
+            match looked {
+                Err(error) if !was_blind => {
+                    tracing::error!(%error, "the users in MongoDB cannot be looked at: until they can, whoever is removed or changed there stays signed in");
+                }
+                Ok(()) if was_blind => tracing::info!("the users in MongoDB can be looked at again"),
+                _ => {}
             }
             drop(users);
             if tell.is_closed() {
@@ -48,18 +54,18 @@ pub(super) fn keep_watching(users: Weak<MongoUsers>, tell: UnboundedSender<Strin
 }
 
 impl MongoUsers {
-    /// One look at all whose sessions are in use; tells who is out.
+    /// One look at those whose sessions are in use; tells who is out.
     async fn look(&self, tell: impl Fn(String)) -> Result<(), MongoUsersError> {
-        for asked in self.claims.all().chunks(BATCH) {
-            let names: Vec<&str> = asked.iter().map(|(user, _)| user.as_str()).collect();
+        for asked in self.claims.next().chunks(BATCH) {
+            let names: Vec<&str> = asked.iter().map(|(user, _)| &**user).collect();
             let filter = doc! { "$match": { &self.settings.name_field: { "$in": names } } };
             let found = self.documents(vec![filter, doc! { "$project": self.reader.projection() }]).await?;
             let found: HashMap<&str, &RawDocumentBuf> =
                 found.iter().filter_map(|document| Some((self.reader.name_of(document)?, document))).collect();
             for (user, credentials) in asked {
-                let now = found.get(user.as_str()).map(|document| self.now(user, document));
+                let now = found.get(&**user).map(|document| self.now(user, document));
                 if self.claims.judge(user, credentials, now.as_ref()) {
-                    tell(user.clone());
+                    tell(user.to_string());
                 }
             }
         }
@@ -71,7 +77,7 @@ impl MongoUsers {
         // What was rehashed long ago says nothing of a password that came later.
         let rehashed = document.get_document(REHASHED).ok().filter(|rehashed| rehashed.get_str("to").ok() == hash.as_deref());
         let before = rehashed.and_then(|rehashed| rehashed.get_str("from").ok());
-        Now { before: before.map(|from| Issuer::of_mongo(user, from)), proof: hash.map(|hash| Issuer::of_mongo(user, &hash)) }
+        Now { before: before.map(|from| proof(user, from)), proof: hash.map(|hash| proof(user, &hash)) }
     }
 
     /// Without an index each question reads the whole collection.

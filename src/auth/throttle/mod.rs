@@ -8,7 +8,8 @@
 //!   networks together, [`NETWORKS`] times what one can do, bounds the guesses: beyond it the whole user waits.
 //! - Beyond a limit tries come one at a time, each failure doubling the wait: 1 s, 2 s, 4 s ... 60 s. Waiting costs nothing, and writes
 //!   nothing: only a try that was let through takes a place in memory.
-//! - A try **in flight** counts against every limit until it is answered, and at most [`AT_ONCE`] are in flight of a user and network.
+//! - A try **in flight** counts against every limit until it is answered, and at most [`AT_ONCE`] are in flight of a user and network;
+//!   as many more of all the user's known devices there, since whoever has an account may have any number of those.
 //!
 //! Counters live in this process and are bounded: with several proxies the limits are as many times larger. To flush them takes tries
 //! that are let through, [`PLACES`] / 2 of them: about a thousand networks at the shipped limits.
@@ -96,7 +97,14 @@ struct Keys {
     network: u64,
     pair: u64,
     /// A known device that has not failed too often: counts in the place of the others.
-    device: Option<u64>,
+    device: Option<Known>,
+}
+
+/// A known device, and with it all those of its user in the same network.
+#[derive(Clone, Copy)]
+struct Known {
+    device: u64,
+    household: u64,
 }
 
 /// A try that was let through. One that is dropped unanswered has failed: its caller hung up.
@@ -131,7 +139,8 @@ impl Counters {
         let mut state = self.state();
         let device = device.map(|id| self.key.hash_one((id, user)));
         let device = device.filter(|device| !state.devices.is_over(*device, self.limits.of_device(), now));
-        let keys = Keys { user, network, pair: self.key.hash_one((user, network)), device };
+        let known = |device| Known { device, household: self.key.hash_one((user, network, "devices")) };
+        let keys = Keys { user, network, pair: self.key.hash_one((user, network)), device: device.map(known) };
         if let Some(wait) = state.wait(&self.limits, keys, now) {
             return Err(wait);
         }
@@ -157,7 +166,7 @@ impl<'a> Try<'a> {
         let mut state = self.land();
         state.users.at(user).in_a_row = 0;
         match device {
-            Some(device) => state.devices.at(device).forgive(limits.of_device(), user),
+            Some(known) => state.devices.at(known.device).forgive(limits.of_device(), user),
             None => {
                 state.networks.at(network).forgive(limits.per_client, user);
                 state.pairs.at(pair).forgive(limits.of_pair(), user);
@@ -177,7 +186,7 @@ impl<'a> Try<'a> {
         let (Keys { user, network, pair, device }, limits, at) = (self.keys, &self.counters.limits, self.at);
         let mut state = self.land();
         match device {
-            Some(device) => state.devices.at(device).fail(limits.of_device(), user, at),
+            Some(known) => state.devices.at(known.device).fail(limits.of_device(), user, at),
             None => {
                 state.networks.at(network).fail(limits.per_client, user, at);
                 state.users.at(user).fail(limits.of_all(), network, at);
@@ -216,8 +225,9 @@ impl State {
     /// Writes nothing.
     fn wait(&self, limits: &Throttle, of: Keys, now: Moment) -> Option<Duration> {
         let is_crowded = |places: &Places, key, limit: Option<Rate>| limit.is_some() && places.in_flight(key) >= AT_ONCE;
-        if let Some(device) = of.device {
-            return is_crowded(&self.devices, device, limits.of_device()).then_some(SECOND);
+        if let Some(Known { device, household }) = of.device {
+            let limit = limits.of_device();
+            return (is_crowded(&self.devices, device, limit) || is_crowded(&self.pairs, household, limit)).then_some(SECOND);
         }
         if let Some(wait) = self.networks.wait(of.network, limits.per_client, now) {
             return Some(wait);
@@ -234,9 +244,11 @@ impl State {
     /// Where the try counts.
     fn under(&mut self, of: Keys) -> impl Iterator<Item = (&mut Places, u64)> {
         let State { users, networks, pairs, devices } = self;
-        let own = of.device.map(|device| (devices, device));
-        let shared = if own.is_none() { Some([(users, of.user), (networks, of.network), (pairs, of.pair)]) } else { None };
-        own.into_iter().chain(shared.into_iter().flatten())
+        let (own, shared) = match of.device {
+            Some(Known { device, household }) => (Some([(devices, device), (pairs, household)]), None),
+            None => (None, Some([(users, of.user), (networks, of.network), (pairs, of.pair)])),
+        };
+        own.into_iter().flatten().chain(shared.into_iter().flatten())
     }
 
     /// Gives up places that say nothing.

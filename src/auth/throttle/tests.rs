@@ -127,6 +127,18 @@ fn a_known_device_has_as_many_tries_as_a_stranger_and_no_more() {
 }
 
 #[test]
+fn an_account_with_many_known_devices_has_a_few_tries_at_a_time_and_others_devices_have_theirs() {
+    let desk = Desk::shipped();
+
+    let at_once: Vec<_> = (0..40).filter_map(|number| desk.on_device("alice", HOME, &number.to_string()).ok()).collect();
+
+    assert_eq!(at_once.len(), 4);
+    assert!(desk.on_device("alice", AWAY, "phone").is_ok() && desk.on_device("bob", HOME, "tablet").is_ok());
+    at_once.into_iter().for_each(Try::succeeded);
+    assert!(desk.on_device("alice", HOME, "0").is_ok());
+}
+
+#[test]
 fn one_attacker_who_never_tires_does_not_keep_the_owners_new_device_out() {
     for (per_user, within) in [(5, 300), (1, 3600), (3, 60), (1, 60)] {
         let limits = Throttle { per_user: Some(Rate { count: per_user, within: within * SECOND }), per_client: None };

@@ -6,7 +6,7 @@ mod remains;
 mod table;
 mod watch;
 
-use super::credential::{Issuer, Word};
+use super::credential::{Issuer, Word, digest};
 use super::hash::Kind;
 use super::source::Entry;
 use crate::session::record::Credential;
@@ -21,6 +21,11 @@ const LARGEST: u64 = 8 << 20;
 
 /// The fields of a user that go into the session.
 pub const FIELDS: [&str; 4] = ["role", "groups", "display_name", "email"];
+
+/// Those that say what the user may do.
+const RIGHTS: [&str; 2] = ["role", "groups"];
+
+const ISSUER: Issuer = Issuer(1);
 
 /// Users by name.
 pub type Users = BTreeMap<String, Entry>;
@@ -140,9 +145,10 @@ impl UsersFile {
         Ok(UsersFile { path: path.to_owned(), loaded: RwLock::new(Loaded::new(contents.users, contents.is_missing)) })
     }
 
-    /// What the session of one of its users is to remember.
+    /// What the session of one of its users is to remember; with the rights that the file gives, which are in the session and would stay there.
     pub(super) fn credential(entry: &Entry) -> Credential {
-        Issuer::of_file(&entry.account.user, &entry.hash, &entry.account.fields)
+        let rights = RIGHTS.map(|field| entry.account.fields.get(field).map(ToString::to_string).unwrap_or_default());
+        ISSUER.issue(&[&entry.account.user, &digest(entry.hash.as_text()), &rights[0], &rights[1]])
     }
 
     /// Whether the user is still as the credential says.
@@ -151,7 +157,7 @@ impl UsersFile {
         match held.credentials.get(user) {
             Some(own) if *own == Some(credential) => Word::Holds,
             Some(_) => Word::Fails,
-            None if held.is_awaited && Issuer::File.has_issued(credential) => Word::Holds,
+            None if held.is_awaited && ISSUER.has_issued(credential) => Word::Holds,
             None => Word::Unknown,
         }
     }

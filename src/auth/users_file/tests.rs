@@ -166,6 +166,30 @@ fn an_edit_that_cannot_be_leaves_the_file_alone() {
     assert_eq!(folder.text(), "[users.bob\n");
 }
 
+fn entry(user: &str, hash: &StoredHash, fields: serde_json::Value) -> Entry {
+    let account = crate::auth::Account { user: user.to_owned(), fields: fields.as_object().unwrap().clone() };
+    Entry { account, hash: hash.clone(), disabled: false }
+}
+
+#[test]
+fn another_name_hash_role_or_group_is_another_credential() {
+    let (x, y) = (hash("x"), hash("y"));
+    let of = |user: &str, hash: &StoredHash, fields| UsersFile::credential(&entry(user, hash, fields));
+    let alice = of("alice", &x, json!({}));
+
+    assert_eq!(alice, of("alice", &x, json!({ "email": "a@b", "display_name": "A" })));
+    let others = [
+        of("alicE", &x, json!({})),
+        of("alice", &x, json!({ "role": "admin" })),
+        of("alice", &x, json!({ "groups": ["admin"] })),
+        of("alice", &x, json!({ "groups": [] })),
+        of("alice", &y, json!({})),
+    ];
+    for (number, other) in others.iter().enumerate() {
+        assert!(*other != alice && !others[..number].contains(other), "{number}");
+    }
+}
+
 /// A file with two users, opened, and looked at until it is settled.
 fn watched(folder: &Folder) -> (UsersFile, Watch) {
     folder.write(&format!("[users.a]\nhash = \"{0}\"\n[users.b]\nhash = \"{0}\"\nrole = \"admin\"\n", hash("x").as_text()));
@@ -285,7 +309,7 @@ fn a_file_in_another_encoding_is_one_with_mistakes() {
 fn a_file_that_is_not_there_yet_vouches_for_all_until_it_has_been_missing_five_times() {
     let folder = Folder::new();
     let (alice, mut watch) = (hash("x"), Watch::default());
-    let credential = Issuer::of_file("alice", &alice, &Map::new());
+    let credential = UsersFile::credential(&entry("alice", &alice, json!({})));
     let file = UsersFile::open(&folder.path()).unwrap();
 
     for _ in 0..4 {
@@ -310,6 +334,38 @@ fn a_file_that_is_missing_in_five_looks_in_a_row_is_no_users() {
     assert!(file.users().is_empty());
     folder.write(&format!("[users.a]\nhash = \"{}\"\n", hash("x").as_text()));
     assert_eq!((watch.look(&file), watch.look(&file), file.users().len()), (vec![], vec![], 1));
+}
+
+#[test]
+fn a_file_that_nobody_can_look_at_keeps_its_users_until_it_is_seen_to_be_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::write(inner.join("users.toml"), format!("[users.a]\nhash = \"{}\"\n", hash("x").as_text())).unwrap();
+    let file = UsersFile::open(&inner.join("users.toml")).unwrap();
+    let mut watch = Watch::default();
+    let mut looks = || -> Vec<String> { (0..6).flat_map(|_| watch.look(&file)).collect() };
+    assert_eq!(looks(), Vec::<String>::new());
+
+    std::fs::rename(&inner, folder.path().join("away")).unwrap();
+    std::fs::write(&inner, "no folder").unwrap();
+    let hidden = looks();
+    std::fs::remove_file(&inner).unwrap();
+
+    assert_eq!((hidden, looks()), (vec![], vec!["a".to_owned()]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_change_that_leaves_length_and_time_as_they_were_is_seen() {
+    let folder = Folder::new();
+    let (file, mut watch) = watched(&folder);
+    let (text, before) = (folder.text(), std::fs::metadata(folder.path()).unwrap().modified().unwrap());
+
+    std::fs::write(folder.path(), text.replace("users.a", "users.c")).unwrap();
+    std::fs::File::options().write(true).open(folder.path()).unwrap().set_modified(before).unwrap();
+
+    assert_eq!([watch.look(&file), watch.look(&file)].concat(), ["a"]);
 }
 
 #[test]

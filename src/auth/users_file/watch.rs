@@ -5,6 +5,7 @@
 //! the next. One that is missing in several looks in a row is no users, as it is at the start.
 
 use super::{ReadError, UsersFile, read};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -15,8 +16,19 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Looks in a row that do not find the file before its users are gone: some editors and copying programs remove a file first.
 const GONE: u32 = 5;
 
-/// What tells one state of a file from another; `None`: it is not there, or not readable.
-type Stamp = Option<(Option<SystemTime>, u64, u64)>;
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stamp {
+    Missing,
+    /// Nobody can tell, such as in a folder that is closed to us.
+    Hidden,
+    There {
+        modified: Option<SystemTime>,
+        length: u64,
+        /// The inode and when it changed: also who may read the file.
+        inode: (u64, i64, i64),
+    },
+}
 
 /// Remembers what of a file has been seen and read.
 #[derive(Default)]
@@ -58,7 +70,7 @@ impl Watch {
     /// One look. Returns the users whose sessions must end.
     pub(super) fn look(&mut self, file: &UsersFile) -> Vec<String> {
         let now = stamp(&file.path);
-        self.missed = if now.is_none() { self.missed.saturating_add(1) } else { 0 };
+        self.missed = if now == Stamp::Missing { self.missed.saturating_add(1) } else { 0 };
         if self.settled == Some(now) {
             self.seen = None;
             return Vec::new();
@@ -110,16 +122,20 @@ impl Watch {
 }
 
 fn stamp(path: &Path) -> Stamp {
-    let of = std::fs::metadata(path).ok()?;
-    Some((of.modified().ok(), of.len(), inode(&of)))
+    match std::fs::metadata(path) {
+        Ok(of) => Stamp::There { modified: of.modified().ok(), length: of.len(), inode: inode(&of) },
+        Err(error) if error.kind() == ErrorKind::NotFound => Stamp::Missing,
+        Err(_) => Stamp::Hidden,
+    }
 }
 
 #[cfg(unix)]
-fn inode(of: &std::fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(of)
+fn inode(of: &std::fs::Metadata) -> (u64, i64, i64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (of.ino(), of.ctime(), of.ctime_nsec())
 }
 
 #[cfg(not(unix))]
-fn inode(_: &std::fs::Metadata) -> u64 {
-    0
+fn inode(_: &std::fs::Metadata) -> (u64, i64, i64) {
+    (0, 0, 0)
 }

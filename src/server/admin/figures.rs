@@ -10,7 +10,7 @@ pub struct Figures {
     pub uptime: Duration,
     /// Requests being served.
     pub under_way: usize,
-    /// WebSockets and streams of events.
+    /// WebSockets, and requests for a session that take long.
     pub open_connections: usize,
     pub touches_under_way: usize,
     pub is_draining: bool,

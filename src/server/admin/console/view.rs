@@ -61,7 +61,7 @@ fn numbers(figures: &Figures) -> Vec<Figure> {
         Figure {
             name: "Open connections",
             value: grouped(figures.open_connections as u64),
-            of: "WebSockets and event streams now".to_owned(),
+            of: "WebSockets, streams and long requests now".to_owned(),
         },
         Figure { name: "From the cache", value: cached.unwrap_or_else(|| "–".to_owned()), of: of_cache.to_owned() },
     ]

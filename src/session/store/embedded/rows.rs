@@ -57,7 +57,7 @@ impl Stored {
             moved,
             ended: text(14)?.map(|word| Lapse::stored(&word)),
             epoch: row.get::<_, Option<i64>>(first + 15)?.map(|epoch| Epoch(epoch.max(0).unsigned_abs())),
-            credential: text(16)?.and_then(|text| Credential::parse(&text)),
+            credential: text(16)?.map(|text| Credential::stored(&text)),
         };
         Ok(Stored { session: row.get(first)?, rest })
     }

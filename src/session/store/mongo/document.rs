@@ -166,7 +166,7 @@ impl Codec {
             moved: moved_of(document),
             ended,
             epoch: number(value(document, "epoch")).and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch),
-            credential: text(document, "credential").and_then(|text| Credential::parse(&text)),
+            credential: text(document, "credential").map(|text| Credential::stored(&text)),
         };
         let version = Version { revision, session: Some(seen_session(document)) };
         Ok(if record.is_live(now) { Found::Live(Arc::new(record), version) } else { Found::Expired(Arc::new(record)) })
