@@ -1,16 +1,12 @@
 //! Which connections are open for a session, and for whose: the end of the session ends them.
 
+use super::closer::{Closer, GOING_AWAY, POLICY};
 use crate::clock::Timestamp;
 use crate::session::Session;
 use crate::session::id::SessionKey;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
-
-/// RFC 6455 section 7.4.1: the server is going away; the message violates a policy.
-const GOING_AWAY: u16 = 1001;
-const POLICY: u16 = 1008;
 
 /// So many closings are remembered for handshakes that are under way.
 const REMEMBERED: usize = 4096;
@@ -70,36 +66,6 @@ enum Closed {
 /// A moment among the closings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Closings(u64);
-
-/// Asks one tunnel to close.
-#[derive(Default)]
-struct Closer {
-    code: AtomicU16,
-    bell: Notify,
-}
-
-impl Closer {
-    /// That the session is over counts more than that the process ends.
-    fn ring(&self, code: u16) {
-        self.code.fetch_max(code, Ordering::AcqRel);
-        self.bell.notify_one();
-    }
-
-    fn is_for_its_session(&self) -> bool {
-        self.code.load(Ordering::Acquire) >= POLICY
-    }
-
-    /// Resolves with the code once it is as much as this. Only one may wait at a time.
-    async fn rung(&self, least: u16) -> u16 {
-        loop {
-            let code = self.code.load(Ordering::Acquire);
-            if code >= least {
-                return code;
-            }
-            self.bell.notified().await;
-        }
-    }
-}
 
 /// An entry in [`Tunnels`], removed when dropped.
 pub struct Ticket {

@@ -51,6 +51,7 @@ impl Guard {
         Guard { inner, deadlines, h2c, has_log }
     }
 
+    /// Serves the requests of a connection one after the other, until one of both sides or the process wants no more.
     async fn serve(&self, io: Stream, connection: &Arc<Connection>, stop: &ShutdownWatch) {
         if connection.is_h2 {
             // Nothing comes back of an HTTP/2 connection.

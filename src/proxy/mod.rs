@@ -1,6 +1,7 @@
 //! One request's phases, each a few lines. **Start here**: `early_request_filter` → `request_filter` → `upstream_peer` →
 //! `connected_to_upstream` → `upstream_request_filter` → (the app) → `response_filter` → `upstream_response_body_filter` → `logging`.
 
+mod closer;
 mod closing;
 mod downstream;
 mod dressing;
