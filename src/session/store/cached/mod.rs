@@ -55,7 +55,7 @@ impl CachedStore {
 #[async_trait]
 impl SessionStore for CachedStore {
     async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
-        let writing = self.shelf.writing(key);
+        let writing = self.shelf.writing(key, None);
         let now = self.shelf.now();
         self.inner.create(key, record.clone()).await?;
         writing.stored(&record, self.inner.version_after(&record, None, now), now);
@@ -77,7 +77,7 @@ impl SessionStore for CachedStore {
     }
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
-        let writing = self.shelf.writing(key);
+        let writing = self.shelf.writing(key, Some(&record));
         let updated = self.inner.update(key, seen, record.clone(), now).await;
         match &updated {
             Ok(Updated::Done) => writing.stored(&record, self.inner.version_after(&record, Some(seen), now), now),
@@ -88,7 +88,7 @@ impl SessionStore for CachedStore {
     }
 
     async fn touch(&self, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> Result<Updated, StoreError> {
-        let writing = self.shelf.writing(key);
+        let writing = self.shelf.writing(key, None);
         let updated = self.inner.touch(key, seen, touch, now).await;
         match &updated {
             Ok(Updated::Done) => writing.touched(seen, touch),
@@ -100,7 +100,7 @@ impl SessionStore for CachedStore {
     }
 
     async fn remove(&self, key: &SessionKey) -> Result<bool, StoreError> {
-        let writing = self.shelf.writing(key);
+        let writing = self.shelf.writing(key, None);
         let removed = self.inner.remove(key).await?;
         writing.removed();
         Ok(removed)

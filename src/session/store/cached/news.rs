@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::session::id::{Handle, SessionKey};
-use crate::session::record::WriteToken;
+use crate::session::record::{Record, WriteToken};
 
 /// A change of one record, as the store's change stream tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,17 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it is the store's echo of a write of this record that leaves the session alive. Of an end the listeners must hear even if
+    /// the write's own answer is lost.
+    pub(super) fn echoes(&self, record: &Record, now: Timestamp) -> bool {
+        match self {
+            Change::Written { revision, mark: Some(mark), .. } => {
+                *revision == Some(record.revision) && record.last_write.as_ref() == Some(mark) && !self.is_end(now)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it ends the session.
     pub(super) fn is_end(&self, now: Timestamp) -> bool {
         match self {

@@ -2,6 +2,7 @@
 //!
 //! Every key belongs to one of many generation counters. A read notes the counter when it begins and may put its record there only
 //! if the counter still stands; every write, end and told change moves it. Asking takes no part in this: a hit is a look into a map.
+//! The one told change that moves nothing is the echo of a write of ours that comes before the write's own answer.
 
 use super::super::health::CacheHealth;
 use super::super::{Found, Version, Whose};
@@ -41,13 +42,21 @@ struct Gone {
     read_at: Moment,
 }
 
+/// One of the generation counters.
+#[derive(Debug, Default)]
+pub(super) struct Generation {
+    pub(super) number: u64,
+    /// What this proxy is writing just now under the counter's keys.
+    pub(super) being_written: Vec<Arc<Record>>,
+}
+
 /// The cached records. Those that are gone are bounded on their own, so that asking for many of them drives no live one out.
 pub struct Shelf {
     live: Cache<Filed, Arc<Slot>, Scale>,
     desk: Desk,
     gone: Cache<Filed, Gone>,
-    generations: Box<[Mutex<u64>]>,
-    spare: Mutex<u64>,
+    generations: Box<[Mutex<Generation>]>,
+    spare: Mutex<Generation>,
     hasher: RandomState,
     settings: CacheSettings,
     clock: Arc<dyn Clock>,
@@ -67,8 +76,8 @@ impl Shelf {
             live: Cache::with_weighter(settings.sessions, packed, Scale::new(settings.sessions, packed)),
             desk: Desk::new(usize::try_from(open).unwrap_or(usize::MAX)),
             gone: Cache::new(remembered),
-            generations: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
-            spare: Mutex::new(0),
+            generations: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            spare: Mutex::default(),
             hasher: RandomState::new(),
             settings,
             clock,
@@ -118,9 +127,14 @@ impl Shelf {
         Reading(self.ticket(key))
     }
 
-    /// A write begins.
-    pub fn writing<'a>(&'a self, key: &'a SessionKey) -> Writing<'a> {
-        Writing { ticket: self.ticket(key), is_settled: false }
+    /// A write begins; of this record, unless nothing will tell it from others' writes.
+    pub fn writing<'a>(&'a self, key: &'a SessionKey, record: Option<&Arc<Record>>) -> Writing<'a> {
+        let record = record.filter(|record| record.last_write.is_some()).cloned();
+        let ticket = self.ticket(key);
+        if let Some(record) = &record {
+            self.generation(key).being_written.push(record.clone());
+        }
+        Writing { ticket, record, is_settled: false }
     }
 
     /// Many records are to go.
@@ -131,10 +145,10 @@ impl Shelf {
     fn ticket<'a>(&'a self, key: &'a SessionKey) -> Ticket<'a> {
         // The moment first: a record is never taken for younger than it is.
         let at = self.clock.moment();
-        Ticket { shelf: self, key, generation: *self.generation(key), at }
+        Ticket { shelf: self, key, generation: self.generation(key).number, at }
     }
 
-    pub(super) fn generation(&self, key: &SessionKey) -> MutexGuard<'_, u64> {
+    pub(super) fn generation(&self, key: &SessionKey) -> MutexGuard<'_, Generation> {
         let stripe = usize::try_from(self.hasher.hash_one(key) % STRIPES as u64).unwrap_or_default();
         // There is one for each: the spare is never taken.
         self.generations.get(stripe).unwrap_or(&self.spare).lock().unwrap_or_else(PoisonError::into_inner)
@@ -143,7 +157,7 @@ impl Shelf {
     /// A new generation everywhere: no read that is under way may put anything here.
     fn move_on(&self) {
         for generation in &self.generations {
-            *generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            generation.lock().unwrap_or_else(PoisonError::into_inner).number += 1;
         }
     }
 
@@ -170,7 +184,11 @@ impl Shelf {
     /// The store told that somebody, perhaps this proxy, changed a record.
     pub fn changed(&self, key: &SessionKey, change: &Change) {
         let mut generation = self.generation(key);
-        *generation += 1;
+        if generation.being_written.iter().any(|record| change.echoes(record, self.clock.now())) {
+            // The write's own answer is on its way, and puts the record here, or takes it away.
+            return;
+        }
+        generation.number += 1;
         let known = self.live.peek(&Filed::sought(key));
         match (change, &known) {
             (Change::Written { mark, revision, .. }, Some(slot)) if knows(slot, mark.as_ref(), *revision) => return,

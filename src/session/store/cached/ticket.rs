@@ -2,13 +2,14 @@
 
 use super::super::{Found, Touch, Version, Whose};
 use super::news::News;
-use super::shelf::Shelf;
+use super::shelf::{Generation, Shelf};
 use crate::clock::{Moment, Timestamp};
 use crate::session::id::SessionKey;
 use crate::session::record::Record;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 /// When an operation began, by the shelf's generations and by the clock.
+#[derive(Clone, Copy)]
 pub struct Ticket<'a> {
     pub(super) shelf: &'a Shelf,
     pub(super) key: &'a SessionKey,
@@ -24,7 +25,7 @@ impl Reading<'_> {
     pub fn found(self, found: &Found) {
         let Ticket { shelf, key, generation: began, at } = self.0;
         let generation = shelf.generation(key);
-        if *generation == began {
+        if generation.number == began {
             shelf.put(key, found, at);
         }
     }
@@ -33,17 +34,18 @@ impl Reading<'_> {
 /// A write under way. Unless it is told how it ended, also when the caller goes away, what is cached of the record goes.
 pub struct Writing<'a> {
     pub(super) ticket: Ticket<'a>,
+    /// What is being written, if the store's echo of it can be told from others' writes.
+    pub(super) record: Option<Arc<Record>>,
     pub(super) is_settled: bool,
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
     /// The record is stored, as this version if that is known.
     pub fn stored(mut self, record: &Arc<Record>, version: Option<Version>, now: Timestamp) {
-        self.is_settled = true;
         let Ticket { shelf, key, generation: began, at } = self.ticket;
-        let mut generation = shelf.generation(key);
-        let is_last = *generation == began;
-        *generation += 1;
+        let mut generation = self.settle();
+        let is_last = generation.number == began;
+        generation.number += 1;
         let before = shelf.peek(key);
         let is_live = record.is_live(now);
         match version {
@@ -59,15 +61,13 @@ impl Writing<'_> {
         }
     }
 
-    /// The use of the version seen is noted.
+    /// The use of the version seen is noted. Whatever else came and went: a use of the version that lies here is a use of it.
     pub fn touched(mut self, seen: &Version, touch: &Touch) {
-        self.is_settled = true;
-        let Ticket { shelf, key, generation: began, .. } = self.ticket;
-        let mut generation = shelf.generation(key);
-        let is_last = *generation == began;
-        *generation += 1;
+        let Ticket { shelf, key, .. } = self.ticket;
+        let mut generation = self.settle();
+        generation.number += 1;
         match shelf.peek(key) {
-            Some(slot) if is_last && slot.read().is_some_and(|(_, version)| version == *seen) => {
+            Some(slot) if slot.read().is_some_and(|(_, version)| version == *seen) => {
                 shelf.put_touched(key, &slot, touch.expires_at, Some(touch.updated_at), touch.client.as_ref());
             }
             _ => shelf.drop_record(key),
@@ -76,10 +76,9 @@ impl Writing<'_> {
 
     /// The record is no more.
     pub fn removed(mut self) {
-        self.is_settled = true;
         let Ticket { shelf, key, at, .. } = self.ticket;
-        let mut generation = shelf.generation(key);
-        *generation += 1;
+        let mut generation = self.settle();
+        generation.number += 1;
         let before = shelf.peek(key);
         shelf.put(key, &Found::Absent, at);
         drop(generation);
@@ -88,16 +87,26 @@ impl Writing<'_> {
 
     /// Surely nothing was written.
     pub fn undone(mut self) {
+        drop(self.settle());
+    }
+
+    /// From here on the store's echo of this write is a change like any other.
+    fn settle(&mut self) -> MutexGuard<'a, Generation> {
         self.is_settled = true;
+        let mut generation = self.ticket.shelf.generation(self.ticket.key);
+        if let Some(record) = &self.record {
+            generation.being_written.retain(|other| !Arc::ptr_eq(other, record));
+        }
+        generation
     }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         if !self.is_settled {
-            let Ticket { shelf, key, .. } = self.ticket;
-            *shelf.generation(key) += 1;
-            shelf.drop_record(key);
+            let mut generation = self.settle();
+            generation.number += 1;
+            self.ticket.shelf.drop_record(self.ticket.key);
         }
     }
 }

@@ -247,6 +247,11 @@ pub fn mark_of(document: &RawDocument) -> Option<WriteToken> {
     text(document, "lastWrite").map(WriteToken)
 }
 
+/// When a document's session was last in use.
+pub fn used_at(document: &RawDocument) -> Option<Timestamp> {
+    moment(document, "updatedAt")
+}
+
 /// What a later compare-and-swap must find unchanged, as the bytes of a small document.
 fn seen_session(document: &RawDocument) -> Arc<[u8]> {
     let mut seen = RawDocumentBuf::new();

@@ -8,6 +8,8 @@ pub const NOT_A_REPLICA_SET: i32 = 123;
 const DUPLICATE_KEY: i32 = 11000;
 /// Larger than BSON allows; larger than that after an update; message too large to parse.
 const TOO_LARGE: [i32; 3] = [10334, 17419, 17420];
+/// Of commands that may succeed when they are sent again.
+const PASSING: [i32; 12] = [6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
 /// An outage, with what is known of the write.
 pub fn unavailable(during: Operation, applied: Applied, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
@@ -34,6 +36,26 @@ pub fn map(during: Operation, error: Error) -> StoreError {
         _ => Applied::Unknown,
     };
     unavailable(during, applied, error)
+}
+
+/// Whether MongoDB says so of a document or a command.
+pub fn is_too_large(code: i32) -> bool {
+    TOO_LARGE.contains(&code)
+}
+
+/// Whether another server, or another connection, may do what this one did not: what the driver tries again by itself.
+pub fn is_passing(error: &Error) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => true,
+        ErrorKind::Command(command) => is_passing_code(command.code),
+        _ => false,
+    }
+}
+
+/// A server that is no primary any more, or shuts down, or lost its peers.
+/// <https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md>
+pub fn is_passing_code(code: i32) -> bool {
+    PASSING.contains(&code)
 }
 
 /// The server's error code, if it is one of a command.

@@ -5,6 +5,7 @@
 mod document;
 mod epochs;
 mod errors;
+mod group;
 mod indexes;
 mod stream;
 pub mod values;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use document::Codec;
 use errors::unavailable;
 use futures_util::TryStreamExt as _;
+use group::{Change, Groups, Proof};
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::ReadConcern;
@@ -51,7 +53,8 @@ pub struct MongoSettings {
 
 /// Sessions in MongoDB.
 pub struct MongoStore {
-    connection: Connection,
+    connection: Arc<Connection>,
+    groups: Arc<Groups>,
     settings: MongoSettings,
     codec: Codec,
 }
@@ -60,10 +63,11 @@ impl MongoStore {
     /// Prepares the client and connects in the background: MongoDB, and the name server, may be down. Call on the runtime that is to carry
     /// its connections; the operations may then be called on any.
     pub async fn connect(settings: MongoSettings) -> Result<Self, MongoSetupError> {
-        let connection = Connection::prepare(&settings.uri, settings.read_timeout.max(settings.write_timeout)).await?;
+        let connection = Arc::new(Connection::prepare(&settings.uri, settings.read_timeout.max(settings.write_timeout)).await?);
+        let groups = Groups::new(connection.clone(), settings.database.clone(), settings.collection.clone(), settings.write_timeout);
         indexes::keep_trying(connection.background(), settings.database.clone(), settings.collection.clone());
         let codec = Codec { format: settings.format, configured_max_age: settings.configured_max_age };
-        Ok(MongoStore { connection, settings, codec })
+        Ok(MongoStore { connection, groups, settings, codec })
     }
 
     /// From now on tells the cache what anybody writes, as long as both exist.
@@ -112,30 +116,6 @@ impl MongoStore {
                 _ => None,
             };
             Ok(documents.iter().filter_map(live).collect())
-        })
-        .await
-    }
-
-    /// An update that matches one version, and what it means if it matched none.
-    async fn change(
-        &self,
-        during: Operation,
-        key: &SessionKey,
-        filter: Document,
-        update: Document,
-        now: Timestamp,
-    ) -> Result<Updated, StoreError> {
-        let key = key.clone();
-        self.run(during, move |collection| async move {
-            let failed = |error| errors::map(during, error);
-            let result = collection.update_one(filter, update).await.map_err(failed)?;
-            if result.matched_count > 0 {
-                return Ok(Updated::Done);
-            }
-            let found = collection.find_one(doc! { "_id": key.as_str() }).await;
-            // The write surely did nothing, whatever becomes of this read.
-            let found = found.map_err(|error| unavailable(during, Applied::No, error))?;
-            Ok(if found.is_some_and(|document| document::lives(&document, now)) { Updated::Stale } else { Updated::Gone })
         })
         .await
     }
@@ -189,17 +169,26 @@ impl SessionStore for MongoStore {
     }
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
-        let filter = document::exactly(key, seen, now)?;
-        self.change(Operation::Update, key, filter, self.codec.update(seen, &record, now)?, now).await
+        let (filter, update) = (document::exactly(key, seen, now)?, self.codec.update(seen, &record, now)?);
+        let (during, key, proof) = (Operation::Update, key.clone(), Proof::Mark(record.last_write.clone()));
+        self.groups.make(Change { during, key, filter, update, proof, now }).await
     }
 
     async fn touch(&self, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> Result<Updated, StoreError> {
-        let answer = self.change(Operation::Touch, key, document::touchable(key, seen, now), document::touch(touch), now).await?;
+        let change = |filter, touch: &Touch| Change {
+            during: Operation::Touch,
+            key: key.clone(),
+            filter,
+            update: document::touch(touch),
+            proof: Proof::Use(touch.updated_at),
+            now,
+        };
+        let answer = self.groups.make(change(document::touchable(key, seen, now), touch)).await?;
         if answer != Updated::Stale {
             return Ok(answer);
         }
-        let use_only = document::touch(&Touch { expires_at: None, ..touch.clone() });
-        self.change(Operation::Touch, key, document::touchable_for_ever(key, seen), use_only, now).await
+        let use_only = Touch { expires_at: None, ..touch.clone() };
+        self.groups.make(change(document::touchable_for_ever(key, seen), &use_only)).await
     }
 
     async fn remove(&self, key: &SessionKey) -> Result<bool, StoreError> {
