@@ -12,10 +12,15 @@ mod memory_taken;
 mod mongo_documents;
 #[path = "stores/mongo_fault.rs"]
 mod mongo_faults;
+#[path = "stores/mongo_group.rs"]
+mod mongo_groups;
 #[path = "stores/mongod.rs"]
 mod mongod;
 #[path = "support/records.rs"]
 mod records;
+#[allow(dead_code)] // the fleet's tests use the rest
+#[path = "support/relay.rs"]
+mod relay;
 #[path = "stores/slow_answer.rs"]
 mod slow_answer;
 #[path = "support/store_contract.rs"]

@@ -513,6 +513,76 @@ async fn the_streams_echo_of_our_own_writes_costs_no_read() {
     assert_eq!((scene.revision("k").await, scene.tap.calls()), (Some(2), vec![]));
 }
 
+/// Of a change of the cache's one record, "k", the store's echo comes first, with `told` instead if that is another one; whether the changed record is at hand
+/// once the write's own answer has come.
+async fn echoed_early(second: Record, told: Change) -> (bool, Vec<News>) {
+    let slow = Arc::new(SlowAnswer::of(Found::Absent));
+    let settings = CacheSettings { ttl: TTL, sessions: 9, bytes: 1 << 20 };
+    let cached = Arc::new(CachedStore::new(slow.clone(), settings, Arc::new(ManualClock::at(NOW))));
+    cached.create(&key("k"), Arc::new(record())).await.unwrap();
+    let Some(Found::Live(_, version)) = cached.at_hand(&key("k"), NOW) else { panic!("it is cached") };
+    let mut news = cached.news().unwrap();
+    let writing = tokio::spawn({
+        let (cached, second) = (cached.clone(), Arc::new(second.clone()));
+        async move { cached.update(&key("k"), &version, second, NOW).await.unwrap() }
+    });
+    slow.asked.notified().await;
+
+    cached.shelf().changed(&key("k"), &told);
+    let heard = std::iter::from_fn(|| news.try_recv().ok()).collect();
+    slow.answer.notify_one();
+    writing.await.unwrap();
+
+    let is_at_hand = matches!(cached.at_hand(&key("k"), NOW), Some(Found::Live(told, _)) if *told == second);
+    (is_at_hand, heard)
+}
+
+#[tokio::test]
+async fn the_echo_of_a_change_that_comes_before_its_answer_costs_no_read() {
+    let second = changed(&record(), "a", "1");
+
+    assert_eq!(echoed_early(second.clone(), written(&second)).await, (true, vec![]));
+}
+
+#[tokio::test]
+async fn a_change_by_somebody_else_while_one_is_under_way_is_seen_at_once() {
+    let second = changed(&record(), "a", "1");
+    let others = Record { revision: second.revision, ..changed(&second, "a", "2") };
+
+    let (is_at_hand, heard) = echoed_early(second, written(&others)).await;
+
+    assert!(!is_at_hand && matches!(heard[..], [News::Changed { .. }]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn an_end_is_passed_on_when_its_echo_comes_before_its_answer() {
+    let ended = Record { ended: Some(Lapse::Revoked), ..changed(&record(), "a", "1") };
+
+    let (_, heard) = echoed_early(ended.clone(), written(&ended)).await;
+
+    assert!(matches!(heard[..], [News::Ended { .. }]), "{heard:?}");
+}
+
+#[tokio::test]
+async fn the_echo_of_a_use_that_comes_before_its_answer_costs_no_read() {
+    let slow = Arc::new(SlowAnswer::of(Found::Absent));
+    let settings = CacheSettings { ttl: TTL, sessions: 9, bytes: 1 << 20 };
+    let cached = Arc::new(CachedStore::new(slow.clone(), settings, Arc::new(ManualClock::at(NOW))));
+    cached.create(&key("k"), Arc::new(record())).await.unwrap();
+    let Some(Found::Live(_, version)) = cached.at_hand(&key("k"), NOW) else { panic!("it is cached") };
+    let using = tokio::spawn({
+        let cached = cached.clone();
+        async move { cached.touch(&key("k"), &version, &touch(Some(LATER)), NOW).await.unwrap() }
+    });
+    slow.asked.notified().await;
+
+    cached.shelf().changed(&key("k"), &Change::Touched { expires_at: Some(LATER), updated_at: Some(NOW) });
+    slow.answer.notify_one();
+    using.await.unwrap();
+
+    assert!(matches!(cached.at_hand(&key("k"), NOW), Some(Found::Live(told, _)) if told.updated_at == Some(NOW)));
+}
+
 #[tokio::test]
 async fn a_write_of_a_stranger_who_raises_no_revision_is_seen_at_once() {
     let scene = Scene::new();

@@ -90,6 +90,10 @@ impl Mongod {
         std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap().flatten().all(stands)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}/", self.port)
     }

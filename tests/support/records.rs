@@ -5,11 +5,14 @@ use cloakroom::session::id::{Handle, SessionKey};
 use cloakroom::session::record::{Client, Credential, Data, Epoch, Field, Record, StoredCookie, WriteToken};
 use cloakroom::session::store::{Found, SessionStore, Touch, Version};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The present of these tests lies years ahead, so that no sweep or TTL thread, which go by the real clock, ever takes part.
 pub const NOW: Timestamp = Timestamp(2_200_000_000_000);
 pub const LATER: Timestamp = Timestamp(NOW.0 + 3_600_000);
+
+static WRITES: AtomicU64 = AtomicU64::new(1);
 
 pub fn key(name: &str) -> SessionKey {
     SessionKey::stored(name.to_owned())
@@ -47,7 +50,7 @@ pub fn changed(record: &Record, field: &str, json: &str) -> Record {
     let mut next = record.clone();
     next.data.put(Field::new(field, json.to_owned()).unwrap());
     next.revision += 1;
-    next.last_write = Some(WriteToken(format!("{:032x}", next.revision << 8)));
+    next.last_write = Some(WriteToken(format!("{:032x}", WRITES.fetch_add(1, Ordering::Relaxed))));
     next
 }
 

@@ -68,6 +68,7 @@ struct State {
 
 struct Waiting {
     ticket: u64,
+    deadline: Instant,
     /// `{ q: …, u: … }`.
     statement: RawDocumentBuf,
     subject: Subject,
@@ -94,7 +95,7 @@ impl Groups {
         let raw = |document: &Document| RawDocumentBuf::try_from(document).map_err(|_| StoreError::TooLarge);
         let statement = rawdoc! { "q": raw(&filter)?, "u": raw(&update)? };
         let (answer, answered) = oneshot::channel();
-        let ticket = self.line_up(statement, Subject { during, key, proof, now }, answer);
+        let ticket = self.line_up(statement, deadline, Subject { during, key, proof, now }, answer);
         match timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(lost)) => Err(errors::unavailable(during, Applied::Unknown, lost)),
@@ -103,11 +104,11 @@ impl Groups {
         }
     }
 
-    fn line_up(self: &Arc<Self>, statement: RawDocumentBuf, subject: Subject, answer: oneshot::Sender<Answer>) -> u64 {
+    fn line_up(self: &Arc<Self>, statement: RawDocumentBuf, deadline: Instant, subject: Subject, answer: oneshot::Sender<Answer>) -> u64 {
         let mut state = self.lock();
         state.tickets += 1;
         let ticket = state.tickets;
-        state.waiting.push_back(Waiting { ticket, statement, subject, answer });
+        state.waiting.push_back(Waiting { ticket, deadline, statement, subject, answer });
         if state.lanes_in_use < LANES {
             state.lanes_in_use += 1;
             self.connection.runtime().spawn(self.clone().drive());
@@ -135,15 +136,22 @@ impl Groups {
         }
     }
 
-    /// The changes that leave now; `None` when there are none, and the lane is given back.
+    /// The changes that leave now; `None` when there are none, and the lane is given back. Who could hardly be answered in time does not, so that
+    /// it can be told that nothing was done.
     fn next_group(&self) -> Option<Vec<Waiting>> {
+        let latest = Instant::now() + self.limit / 10;
         let mut state = self.lock();
         let (mut group, mut bytes) = (Vec::new(), 0);
-        while group.len() < MOST
-            && let Some(next) = state.waiting.pop_front_if(|next| bytes == 0 || bytes + next.statement.as_bytes().len() <= MOST_BYTES)
-        {
+        while let Some(next) = state.waiting.pop_front_if(|next| bytes == 0 || bytes + next.statement.as_bytes().len() <= MOST_BYTES) {
+            if next.deadline < latest {
+                let _ = next.answer.send(Err(errors::unavailable(next.subject.during, Applied::No, Unanswered::NotBegun)));
+                continue;
+            }
             bytes += next.statement.as_bytes().len();
             group.push(next);
+            if group.len() == MOST {
+                break;
+            }
         }
         if group.is_empty() {
             state.lanes_in_use -= 1;
