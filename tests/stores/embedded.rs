@@ -1,7 +1,7 @@
 //! What only the embedded store promises: one process, one file, and nothing acknowledged is lost.
 
 use crate::Bench;
-use crate::records::{LATER, NOW, changed, created, key, loaded, record};
+use crate::records::{LATER, NOW, changed, created, key, loaded, record, touch};
 use cloakroom::session::record::Record;
 use cloakroom::session::store::embedded::{EmbeddedStore, Limits, OpenError};
 use cloakroom::session::store::{Found, SessionStore as _, StoreError, Updated};
@@ -184,34 +184,89 @@ async fn the_header_says_whose_file_it_is() {
 
     let header = ["application_id", "user_version", "auto_vacuum", "journal_mode"].map(|pragma| check(&path, pragma));
 
-    assert_eq!(header, ["Integer(1131178866)", "Integer(3)", "Integer(2)", "Text(\"wal\")"]);
+    assert_eq!(header, ["Integer(1131178866)", "Integer(4)", "Integer(2)", "Text(\"wal\")"]);
+}
+
+/// What earlier versions wrote, from what this one does: each step leads one layout back.
+const BACK: [&str; 3] = [
+    "CREATE TABLE older (
+        key TEXT PRIMARY KEY, session TEXT NOT NULL, expires INTEGER, created_at INTEGER, updated_at INTEGER, user_id TEXT,
+        login_at INTEGER, handle TEXT, revision INTEGER NOT NULL, last_write TEXT, agent TEXT, address TEXT, max_age INTEGER,
+        moved_to TEXT, moved_at INTEGER, ended TEXT, epoch INTEGER, credential TEXT
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO older SELECT key, session, expires, created_at, updated_at, user_id, login_at, handle, revision, last_write, agent, address,
+        max_age, moved_to, moved_at, ended, epoch, credential FROM sessions;
+    DROP TABLE sessions;
+    ALTER TABLE older RENAME TO sessions;
+    CREATE INDEX sessions_by_user ON sessions (user_id, handle) WHERE user_id IS NOT NULL;
+    CREATE INDEX sessions_by_handle ON sessions (handle) WHERE handle IS NOT NULL;
+    CREATE INDEX sessions_by_expiry ON sessions (expires) WHERE expires IS NOT NULL;
+    PRAGMA user_version = 3;",
+    "ALTER TABLE sessions DROP COLUMN credential; PRAGMA user_version = 2;",
+    "DROP INDEX sessions_by_handle; DROP INDEX sessions_by_user; CREATE INDEX sessions_by_user ON sessions (user_id, expires) WHERE user_id IS NOT NULL;
+    ALTER TABLE sessions DROP COLUMN ended; ALTER TABLE sessions DROP COLUMN epoch; DROP TABLE epochs; PRAGMA user_version = 1;",
+];
+
+/// A record of an earlier layout, so many steps back, and the schema beside that of a new file.
+async fn brought_up_to_date(steps: usize, record: Record) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+    created(&store, "k", record.clone()).await;
+    store.create(&key("endless"), Arc::new(Record { expires_at: None, ..record.clone() })).await.unwrap();
+    drop(store);
+    let schema = || -> String {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.query_row("SELECT group_concat(sql, ';' ORDER BY name) FROM sqlite_schema", [], |row| row.get(0)).unwrap()
+    };
+    let newest = schema();
+    rusqlite::Connection::open(&path).unwrap().execute_batch(&BACK[..steps].concat()).unwrap();
+
+    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+
+    assert_eq!(loaded(&store, "k").await.0, record);
+    assert_eq!(loaded(&store, "endless").await.0.expires_at, None);
+    assert_eq!(store.find(&record.handle.unwrap(), NOW).await.unwrap().len(), 2);
+    assert_eq!(schema(), newest);
+    assert_eq!(check(&path, "integrity_check"), "Text(\"ok\")");
 }
 
 #[tokio::test]
-async fn files_of_older_layouts_are_brought_up_to_date() {
+async fn a_file_of_the_third_layout_is_brought_up_to_date() {
+    brought_up_to_date(1, record()).await;
+}
+
+#[tokio::test]
+async fn a_file_of_the_second_layout_is_brought_up_to_date() {
+    brought_up_to_date(2, Record { credential: None, ..record() }).await;
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_layout_is_brought_up_to_date() {
+    brought_up_to_date(3, Record { credential: None, epoch: None, ..record() }).await;
+}
+
+/// In a file as small as this one, each index has a page of its own: one that is written again would show in the log.
+#[tokio::test]
+async fn a_change_within_the_hour_writes_one_page_whatever_the_indexes_hold() {
+    const PAGE_IN_LOG: u64 = 24 + 4096;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cloakroom.db");
-    let of_second_layout = Record { credential: None, ..record() };
-    let of_first_layout = Record { epoch: None, ..of_second_layout.clone() };
     let store = EmbeddedStore::open(&path, LIMITS).unwrap();
-    created(&store, "second", of_second_layout.clone()).await;
-    drop(store);
-    let back = "ALTER TABLE sessions DROP COLUMN credential; PRAGMA user_version = 2";
-    rusqlite::Connection::open(&path).unwrap().execute_batch(back).unwrap();
+    let log = || std::fs::metadata(directory.path().join("cloakroom.db-wal")).unwrap().len();
+    let (old, version) = created(&store, "k", record()).await;
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    let next = Record { expires_at: Some(LATER.plus(minute)), ..changed(&old, "n", "1") };
+    let begun = log();
 
-    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+    store.update(&key("k"), &version, Arc::new(next), NOW).await.unwrap();
+    let updated = log();
+    let (next, version) = loaded(&store, "k").await;
+    store.touch(&key("k"), &version, &touch(Some(LATER.plus(2 * minute))), NOW).await.unwrap();
+    let touched = log();
+    let signed_out = Record { user: None, expires_at: Some(LATER.plus(hour)), ..changed(&next, "n", "2") };
+    store.update(&key("k"), &version, Arc::new(signed_out), NOW).await.unwrap();
 
-    assert_eq!(loaded(&store, "second").await.0, of_second_layout);
-    store.remove(&key("second")).await.unwrap();
-    created(&store, "first", of_first_layout.clone()).await;
-    drop(store);
-    let back = "ALTER TABLE sessions DROP COLUMN credential; DROP INDEX sessions_by_handle; DROP INDEX sessions_by_user;
-        CREATE INDEX sessions_by_user ON sessions (user_id, expires); ALTER TABLE sessions DROP COLUMN ended; ALTER TABLE sessions DROP COLUMN epoch;
-        DROP TABLE epochs; PRAGMA user_version = 1";
-    rusqlite::Connection::open(&path).unwrap().execute_batch(back).unwrap();
-
-    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
-
-    assert_eq!(loaded(&store, "first").await.0, of_first_layout);
-    assert_eq!(store.find(&record().handle.unwrap(), NOW).await.unwrap().len(), 1);
+    assert_eq!((updated - begun, touched - updated), (PAGE_IN_LOG, PAGE_IN_LOG));
+    assert_eq!(log() - touched, 4 * PAGE_IN_LOG, "a page of the rows, and one of each index but that by key");
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const APPLICATION_ID: i32 = 0x436c_6b72;
 
 /// The layout that this version writes. A newer file is refused, an older one is migrated here.
-const LAYOUT: i32 = 3;
+const LAYOUT: i32 = 4;
 
 /// Older versions may corrupt a file when two connections checkpoint at once (fixed in 3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -35,6 +35,27 @@ const SECOND_LAYOUT: &str = "
     CREATE TABLE epochs (user_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 
 const THIRD_LAYOUT: &str = "ALTER TABLE sessions ADD COLUMN credential TEXT;";
+
+/// Rows lie in the order in which sessions began, so those in use share pages and the tree above them stays flat; and what an index has in it
+/// seldom changes: of the expiry only the hour.
+const FOURTH_LAYOUT: &str = "
+    ALTER TABLE sessions RENAME TO older;
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, session TEXT NOT NULL, expires INTEGER, created_at INTEGER, updated_at INTEGER,
+        user_id TEXT, login_at INTEGER, handle TEXT, revision INTEGER NOT NULL, last_write TEXT, agent TEXT, address TEXT, max_age INTEGER,
+        moved_to TEXT, moved_at INTEGER, ended TEXT, epoch INTEGER, credential TEXT, expiry_hour INTEGER
+    ) STRICT;
+    INSERT INTO sessions (key, session, expires, created_at, updated_at, user_id, login_at, handle, revision, last_write, agent, address,
+        max_age, moved_to, moved_at, ended, epoch, credential, expiry_hour)
+        SELECT key, session, expires, created_at, updated_at, user_id, login_at, handle, revision, last_write, agent, address,
+        max_age, moved_to, moved_at, ended, epoch, credential, expires / 3600000 FROM older;
+    DROP TABLE older;
+    CREATE INDEX sessions_by_user ON sessions (user_id, handle) WHERE user_id IS NOT NULL;
+    CREATE INDEX sessions_by_handle ON sessions (handle) WHERE handle IS NOT NULL;
+    CREATE INDEX sessions_by_expiry ON sessions (expiry_hour) WHERE expiry_hour IS NOT NULL;";
+
+/// What leads from each layout to the next; an empty file has layout 0.
+const STEPS: [&str; LAYOUT as usize] = [FIRST_LAYOUT, SECOND_LAYOUT, THIRD_LAYOUT, FOURTH_LAYOUT];
 
 /// Why the file cannot be used. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -136,21 +157,26 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_millis(500))?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    connection.pragma_update(None, "cache_size", -4096)?;
+    migrate(connection)?;
     // Readers that never wait, and commits that cost one flush, need it: a file system without shared memory is refused.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| match row.get_ref(0)?.as_str() {
         Ok("wal") => Ok(()),
         _ => Err(no_log()),
-    })?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
-    connection.pragma_update(None, "cache_size", -4096)?;
-    let layout: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let steps = match layout {
-        0 => format!("{FIRST_LAYOUT} {SECOND_LAYOUT} {THIRD_LAYOUT}"),
-        1 => format!("{SECOND_LAYOUT} {THIRD_LAYOUT}"),
-        2 => THIRD_LAYOUT.to_owned(),
-        _ => return Ok(()),
-    };
+    })
+}
+
+/// All or nothing. A million sessions take seconds, and as much disk again, which later sessions use.
+fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    let layout: u16 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let steps = STEPS.get(usize::from(layout)..).unwrap_or_default().concat();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    // A write-ahead log would grow to twice the file.
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
     connection.execute_batch(&format!("BEGIN; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT;"))
 }
 

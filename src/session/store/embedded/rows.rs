@@ -63,10 +63,11 @@ impl Stored {
     }
 }
 
-/// Refuses a taken key by the primary key's constraint.
+/// Refuses a taken key by its constraint.
 pub fn insert(db: &Connection, key: &SessionKey, record: &Record) -> rusqlite::Result<()> {
     let sql = format!(
-        "INSERT INTO sessions (key, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+        "INSERT INTO sessions (key, {COLUMNS}, expiry_hour)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
     );
     execute_with(db, &sql, key, record, None).map(drop)
 }
@@ -76,30 +77,71 @@ pub fn find(db: &Connection, key: &SessionKey) -> rusqlite::Result<Option<Stored
     db.prepare_cached(&sql)?.query_row([key.as_str()], |row| Stored::from_row(row, 0)).optional()
 }
 
-pub fn update(db: &Connection, key: &SessionKey, seen: &Version, record: &Record, now: Timestamp) -> rusqlite::Result<Updated> {
-    const SQL: &str =
-        "UPDATE sessions SET session = ?2, expires = ?3, created_at = ?4, updated_at = ?5, user_id = ?6, login_at = ?7, handle = ?8,
-        revision = ?9, last_write = ?10, agent = ?11, address = ?12, max_age = ?13, moved_to = ?14, moved_at = ?15,
-        ended = ?16, epoch = ?17, credential = ?18 WHERE key = ?1 AND revision = ?19 AND ended IS NULL AND (expires IS NULL OR expires > ?20)";
-    let changed = execute_with(db, SQL, key, record, Some((seen, now)))?;
-    if changed > 0 { Ok(Updated::Done) } else { stale_or_gone(db, key, now) }
+/// `$more` is set too, where `$condition` holds. SQLite rewrites the entry of an index when one of its columns is set, be it to the same value.
+macro_rules! update {
+    ($more:literal, $condition:literal) => {
+        concat!(
+            "UPDATE sessions SET session = ?2, expires = ?3, created_at = ?4, updated_at = ?5, login_at = ?7, revision = ?9, last_write = ?10,
+            agent = ?11, address = ?12, max_age = ?13, moved_to = ?14, moved_at = ?15, ended = ?16, epoch = ?17, credential = ?18",
+            $more,
+            " WHERE key = ?1 AND revision = ?20 AND ended IS NULL AND (expires IS NULL OR expires > ?21)",
+            $condition
+        )
+    };
 }
 
+/// A change as nearly all are: what the indexes have of the record stays as it is.
+const UPDATE: &str = update!("", " AND user_id IS ?6 AND handle IS ?8 AND expiry_hour IS ?19");
+const UPDATE_INDEXED: &str = update!(", user_id = ?6, handle = ?8, expiry_hour = ?19", "");
+
+pub fn update(db: &Connection, key: &SessionKey, seen: &Version, record: &Record, now: Timestamp) -> rusqlite::Result<Updated> {
+    for sql in [UPDATE, UPDATE_INDEXED] {
+        if execute_with(db, sql, key, record, Some((seen, now)))? > 0 {
+            return Ok(Updated::Done);
+        }
+    }
+    stale_or_gone(db, key, now)
+}
+
+macro_rules! touch {
+    ($more:literal, $condition:literal) => {
+        concat!(
+            "UPDATE sessions SET expires = max(expires, coalesce(?2, expires)), updated_at = ?3, agent = coalesce(?4, agent),
+            address = coalesce(?5, address)",
+            $more,
+            " WHERE key = ?1 AND revision = ?6 AND moved_to IS NULL AND ended IS NULL AND (expires IS NULL OR expires > ?7)",
+            $condition
+        )
+    };
+}
+
+/// Within the same hour, as [`UPDATE`].
+const TOUCH: &str = touch!("", " AND coalesce(expiry_hour >= ?8, TRUE)");
+const TOUCH_INDEXED: &str = touch!(", expiry_hour = max(expiry_hour, coalesce(?8, expiry_hour))", "");
+
 pub fn touch(db: &Connection, key: &SessionKey, seen: &Version, touch: &Touch, now: Timestamp) -> rusqlite::Result<Updated> {
-    const SQL: &str = "UPDATE sessions SET expires = max(expires, coalesce(?2, expires)), updated_at = ?3, agent = coalesce(?4, agent),
-        address = coalesce(?5, address) WHERE key = ?1 AND revision = ?6 AND moved_to IS NULL AND ended IS NULL
-        AND (expires IS NULL OR expires > ?7)";
     let client = touch.client.as_ref();
-    let changed = db.prepare_cached(SQL)?.execute(params![
-        key.as_str(),
-        touch.expires_at.map(|at| at.0),
-        touch.updated_at.0,
-        client.map(|c| &c.agent),
-        client.map(|c| &c.address),
-        revision(seen),
-        now.0
-    ])?;
-    if changed > 0 { Ok(Updated::Done) } else { stale_or_gone(db, key, now) }
+    for sql in [TOUCH, TOUCH_INDEXED] {
+        let changed = db.prepare_cached(sql)?.execute(params![
+            key.as_str(),
+            touch.expires_at.map(|at| at.0),
+            touch.updated_at.0,
+            client.map(|c| &c.agent),
+            client.map(|c| &c.address),
+            revision(seen),
+            now.0,
+            touch.expires_at.map(hour)
+        ])?;
+        if changed > 0 {
+            return Ok(Updated::Done);
+        }
+    }
+    stale_or_gone(db, key, now)
+}
+
+/// The grain of the index by expiry: hours since the Unix epoch.
+fn hour(expires: Timestamp) -> i64 {
+    expires.0 / 3_600_000
 }
 
 pub fn remove(db: &Connection, key: &SessionKey) -> rusqlite::Result<bool> {
@@ -113,12 +155,12 @@ pub fn bury(db: &Connection, whose: &Whose, tombstone: &Tombstone) -> rusqlite::
         Whose::Everybody => ("TRUE", None),
     };
     let sql = format!(
-        "UPDATE sessions SET session = '{{}}', expires = :until, user_id = NULL, login_at = NULL, handle = NULL, revision = revision + 1,
+        "UPDATE sessions SET session = '{{}}', expires = :until, expiry_hour = :hour, user_id = NULL, login_at = NULL, handle = NULL, revision = revision + 1,
         agent = NULL, address = NULL, moved_to = NULL, moved_at = NULL, ended = :why, epoch = NULL,
         credential = NULL WHERE {condition} AND ended IS NULL"
     );
-    let (until, why) = (tombstone.until.0, tombstone.why.as_str());
-    let mut values: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":until", &until), (":why", &why)];
+    let (until, hour, why) = (tombstone.until.0, hour(tombstone.until), tombstone.why.as_str());
+    let mut values: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":until", &until), (":hour", &hour), (":why", &why)];
     values.extend(bound.map(|bound| (":bound", bound)));
     db.prepare_cached(&sql)?.execute(&values[..]).map(|rows| rows as u64)
 }
@@ -164,10 +206,10 @@ pub fn sweep_epochs(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> 
     db.prepare_cached("DELETE FROM epochs WHERE until <= ?1")?.execute([now.0])
 }
 
-/// Removes at most `most` records that ended before `before`; how many.
+/// Removes at most `most` records that ended before `before`, which may wait until its hour is over; how many.
 pub fn sweep(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
-    const SQL: &str = "DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE expires <= ?1 LIMIT ?2)";
-    db.prepare_cached(SQL)?.execute(params![before.0, i64::try_from(most).unwrap_or(i64::MAX)])
+    const SQL: &str = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expiry_hour < ?1 LIMIT ?2)";
+    db.prepare_cached(SQL)?.execute(params![hour(before), i64::try_from(most).unwrap_or(i64::MAX)])
 }
 
 /// How many records there are. Reads an index from end to end.
@@ -182,7 +224,7 @@ fn stale_or_gone(db: &Connection, key: &SessionKey, now: Timestamp) -> rusqlite:
     Ok(if lives { Updated::Stale } else { Updated::Gone })
 }
 
-/// Binds key and record as parameters 1 to 18, and what an update asks for as 19 and 20.
+/// Binds key and record as parameters 1 to 19, and what an update asks for as 20 and 21.
 fn execute_with(
     db: &Connection,
     sql: &str,
@@ -198,7 +240,7 @@ fn execute_with(
     let (expires, created, updated, login) =
         (moment(record.expires_at), moment(record.created_at), moment(record.updated_at), moment(record.login_at));
     let max_age = record.max_age.and_then(|length| i64::try_from(length.as_millis()).ok());
-    let eighteen: [&dyn rusqlite::ToSql; 18] = [
+    let nineteen: [&dyn rusqlite::ToSql; 19] = [
         &key.as_str(),
         &session,
         &expires,
@@ -217,11 +259,12 @@ fn execute_with(
         &record.ended.map(Lapse::as_str),
         &record.epoch.map(|epoch| i64::try_from(epoch.0).unwrap_or(i64::MAX)),
         &record.credential.map(Credential::to_text),
+        &record.expires_at.map(hour),
     ];
     match condition {
-        None => statement.execute(&eighteen[..]),
+        None => statement.execute(&nineteen[..]),
         Some((seen, now)) => {
-            let mut all = eighteen.to_vec();
+            let mut all = nineteen.to_vec();
             let (revision, now) = (revision(seen), now.0);
             all.push(&revision);
             all.push(&now);
@@ -252,5 +295,28 @@ mod tests {
             let index = if sql.contains("WHERE handle") { "sessions_by_handle (handle=?" } else { "sessions_by_user (user_id=?" };
             assert!(plan.len() == 1 && plan.iter().all(|step| step.contains(index)), "{sql}: {plan:?}");
         }
+    }
+
+    #[test]
+    fn a_sweep_takes_what_ended_before_its_hour_however_the_end_was_moved() {
+        const HOUR: i64 = 3_600_000;
+        let directory = tempfile::tempdir().unwrap();
+        let db = open_for_writing(&directory.path().join("file.db")).unwrap();
+        let (key, now) = (SessionKey::stored("k".to_owned()), Timestamp(0));
+        let until = |hours: i64| Record { expires_at: Some(Timestamp(hours * HOUR + 1)), ..Record::default() };
+        let seen = Version { revision: Some(0), session: None };
+        let kept = |hours: i64| sweep(&db, Timestamp(hours * HOUR), 10).unwrap() == 0;
+        insert(&db, &SessionKey::stored("endless".to_owned()), &Record::default()).unwrap();
+
+        insert(&db, &key, &until(2)).unwrap();
+        assert!(kept(2));
+        update(&db, &key, &seen, &until(4), now).unwrap();
+        assert!(kept(4));
+        touch(&db, &key, &seen, &Touch { expires_at: until(6).expires_at, updated_at: now, client: None }, now).unwrap();
+        assert!(kept(6));
+        bury(&db, &Whose::Everybody, &Tombstone { until: Timestamp(8 * HOUR), why: Lapse::Ended }).unwrap();
+        assert!(kept(8));
+
+        assert_eq!(sweep(&db, Timestamp(9 * HOUR), 10).unwrap(), 2);
     }
 }

@@ -108,7 +108,7 @@ fn run(connection: Connection, queue: &Receiver<Job>) {
 }
 
 fn commit_group(connection: &Connection, first: Job, queue: &Receiver<Job>) {
-    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    let begun = execute(connection, "BEGIN IMMEDIATE");
     let mut answers = Vec::new();
     for job in std::iter::once(first).chain(queue.try_iter()).take(GROUP) {
         // A full disk or a failed write may have rolled the whole transaction back; nothing may run outside of one.
@@ -117,7 +117,7 @@ fn commit_group(connection: &Connection, first: Job, queue: &Receiver<Job>) {
     let committed = match begun {
         Err(error) => Err(Failed { error, applied: Applied::No }),
         Ok(()) if connection.is_autocommit() => Err(Failed { error: rolled_back(), applied: Applied::No }),
-        Ok(()) => connection.execute_batch("COMMIT").map_err(|error| Failed { error, applied: Applied::Unknown }),
+        Ok(()) => execute(connection, "COMMIT").map_err(|error| Failed { error, applied: Applied::Unknown }),
     };
     if !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("ROLLBACK")
@@ -125,6 +125,11 @@ fn commit_group(connection: &Connection, first: Job, queue: &Receiver<Job>) {
         tracing::warn!(%error, "could not take a failed transaction back");
     }
     answers.into_iter().for_each(|answer| answer(&committed));
+}
+
+/// A statement that is parsed once.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 fn rolled_back() -> rusqlite::Error {
