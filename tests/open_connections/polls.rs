@@ -43,6 +43,36 @@ async fn a_long_poll_gets_401_when_its_session_ends_and_others_go_on() {
 }
 
 #[tokio::test]
+async fn behind_a_login_a_script_whose_session_ends_gets_401_and_a_page_on_its_way_gets_the_login() {
+    let scene = Scene::start().await;
+    // Without Fetch Metadata (plain HTTP on a host of its own) `Accept` alone says who asks.
+    let scripts = ["Accept: */*", "Accept: text/event-stream", "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nAccept: text/html, */*"];
+    let pages = ["Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nAccept: text/html,*/*;q=0.8"];
+    for path in ["/inside/hang", "/led/hang"] {
+        let (leaver, mark) = (scene.user().await, scene.app.mark());
+        let mut asked = Vec::new();
+        for (sign, is_script) in scripts.map(|sign| (sign, true)).into_iter().chain(pages.map(|sign| (sign, false))) {
+            let mut visitor = Raw::connect(scene.proxy.addr()).await;
+            visitor.send(request(path, &leaver).replace("Accept: */*", sign)).await;
+            asked.push((visitor, sign, is_script));
+        }
+        scene.until_asked(&mark, asked.len()).await;
+
+        scene.log_out(&leaver).await;
+
+        for (visitor, sign, is_script) in &mut asked {
+            if *is_script {
+                is_turned_out(visitor).await;
+            } else {
+                let head = visitor.head().await;
+                let leads_back = head.to_lowercase().contains(&format!("location: /login?return_to={path}\r\n"));
+                assert!(head.starts_with("HTTP/1.1 303") && leads_back, "{path} {sign}: {head}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_poll_on_a_kept_alive_connection_is_cut_once_and_leaves_no_descriptor() {
     let scene = Scene::start().await;
     let before = scene.open_files();
