@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Longer than any operation of the store is under way.
 const LATE: Duration = Duration::from_secs(20);
 
-/// A renewal whose pointer was written, or perhaps was.
+/// A renewal whose pointer was written.
 #[derive(Clone)]
 pub(super) struct Renewal {
     pub old: SessionKey,
@@ -30,7 +30,7 @@ enum Unfinished {
     /// The visitor was told the new id: the pointer gets its end.
     Settle(Renewal),
     /// The visitor was told nothing: the new record stays only if the old one leads there.
-    Resolve(Renewal),
+    Resolve { old: SessionKey, new: SessionKey },
     /// A record whose id nobody was told goes.
     Discard(SessionKey),
 }
@@ -49,9 +49,9 @@ impl Sessions {
         }
     }
 
-    /// Nobody knows whether the pointer was written, or will be.
-    pub(super) fn resolve_later(self: &Arc<Self>, renewal: Renewal) {
-        self.insist(Unfinished::Resolve(renewal));
+    /// Nobody knows whether the old record was written, or will be; nor was anybody told the new one's id.
+    pub(super) fn resolve_later(self: &Arc<Self>, old: &SessionKey, new: &SessionKey) {
+        self.insist(Unfinished::Resolve { old: old.clone(), new: new.clone() });
     }
 
     /// Removes a record whose id nobody was told, now or when the store lets us.
@@ -78,7 +78,7 @@ impl Sessions {
             for _ in 0..MOST_TRIES {
                 let tried = match &unfinished {
                     Unfinished::Settle(renewal) => sessions.end_pointer(renewal, None).await,
-                    Unfinished::Resolve(renewal) => sessions.resolve(renewal).await,
+                    Unfinished::Resolve { old, new } => sessions.resolve(old, new).await,
                     Unfinished::Discard(key) => sessions.store.remove(key).await.map(drop),
                 };
                 if tried.is_ok() {
@@ -122,14 +122,14 @@ impl Sessions {
         Err(contended())
     }
 
-    async fn resolve(&self, renewal: &Renewal) -> Result<(), StoreError> {
+    async fn resolve(&self, old: &SessionKey, new: &SessionKey) -> Result<(), StoreError> {
         let now = self.now();
-        match self.store.load_settled(&renewal.old, now).await {
-            Ok(Found::Live(found, _)) if found.moved.as_ref().is_some_and(|moved| moved.to == renewal.new) => return Ok(()),
+        match self.store.load_settled(old, now).await {
+            Ok(Found::Live(found, _)) if found.moved.as_ref().is_some_and(|moved| moved.to == *new) => return Ok(()),
             Ok(Found::Live(found, version)) if found.moved.is_none() => {
-                // The pointer may still be on its way. It replaces one version only, and from now on there is another.
-                let updated = self.store.update(&renewal.old, &version, Arc::new(self.marked(&found)), now).await;
-                self.flights.forget(&renewal.old);
+                // The write may still be on its way. It replaces one version only, and from now on there is another.
+                let updated = self.store.update(old, &version, Arc::new(self.marked(&found)), now).await;
+                self.flights.forget(old);
                 if updated? != Updated::Done {
                     return Err(contended());
                 }
@@ -137,7 +137,7 @@ impl Sessions {
             Ok(_) | Err(StoreError::Unreadable { .. }) => {}
             Err(error) => return Err(error),
         }
-        self.store.remove(&renewal.new).await.map(drop)
+        self.store.remove(new).await.map(drop)
     }
 
     /// The same as a further write.
