@@ -111,6 +111,49 @@ async fn an_upload_that_the_app_has_not_answered_ends_with_its_session() {
 }
 
 #[tokio::test]
+async fn an_upload_that_the_app_has_answered_before_it_was_whole_ends_with_its_session() {
+    let scene = Scene::start().await;
+    for (answer, end) in [("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"), ("HTTP/1.1 204 No Content\r\n\r\n", "\r\n\r\n")] {
+        let leaver = scene.visitor().await;
+        let mut upload = Raw::connect(scene.proxy.addr()).await;
+        upload.send(request("/live/upload", &leaver).replace("GET", "POST").replace("Host", "Content-Length: 1000\r\nHost") + "half").await;
+        let mut at_app = scene.live.accept().await;
+        at_app.until("half").await;
+        at_app.send(answer).await;
+        upload.until(end).await;
+        upload.send("goes on").await;
+        at_app.until("goes on").await;
+
+        scene.log_out(&leaver).await;
+
+        assert_eq!(at_app.rest().await, "", "the app is told: {answer}");
+        assert_eq!(upload.rest().await, "", "and the visitor");
+        scene.until_open(0).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_after_its_answer_leaves_the_connection_to_the_next_visitor() {
+    let scene = Scene::start().await;
+    let (leaver, other) = (scene.visitor().await, scene.visitor().await);
+    let mut upload = Raw::connect(scene.proxy.addr()).await;
+    upload.send(request("/live/upload", &leaver).replace("GET", "POST").replace("Host", "Content-Length: 9\r\nHost") + "half").await;
+    let mut at_app = scene.live.accept().await;
+    at_app.until("half").await;
+    at_app.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    upload.until("ok").await;
+    upload.send("whole").await;
+    at_app.until("whole").await;
+    let mut others = scene.ask("/live/poll", &other).await;
+    at_app.head().await;
+
+    scene.log_out(&leaver).await;
+
+    at_app.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert!(others.head().await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn a_connection_to_the_app_that_was_reused_is_its_next_visitors() {
     let scene = Scene::start().await;
     let (leaver, other) = (scene.visitor().await, scene.visitor().await);
