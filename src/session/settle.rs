@@ -2,6 +2,13 @@
 //!
 //! A renewal makes three writes: the new record, a pointer to it in the old one's place, and the pointer's end. Until the third the old id
 //! opens the session as if it were the new one, for as long as it takes: it may be the only one that the visitor knows.
+//!
+//! **A proxy that dies before the third write leaves the old id open**, until the session ends in whatever way (it is followed to a record that
+//! lives, or not at all, so it is over with its idle and its absolute limit and with its end), or is renewed again, by whichever id. Nothing
+//! else closes it, and nothing else should. If the visitor was told nothing, which is so unless the third write was tried and failed, the old
+//! id is the only one there is. If the new one was told, nobody can say of who comes with the old one whether it is a thief; a new id for
+//! them would put out the visitor. Either way it opens what it opened before, and only to who knows it; and to a login nothing leads from an
+//! old id at all (`succeed.rs`).
 
 use super::end::{FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES};
 use super::id::{SessionKey, hex};
