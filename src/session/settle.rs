@@ -23,7 +23,6 @@ use std::time::Duration;
 const LATE: Duration = Duration::from_secs(20);
 
 /// A renewal whose pointer was written.
-#[derive(Clone)]
 pub(super) struct Renewal {
     pub old: SessionKey,
     /// The version that the pointer replaces.
@@ -35,7 +34,7 @@ pub(super) struct Renewal {
 /// What is tried until the store lets us.
 enum Unfinished {
     /// The visitor was told the new id: the pointer gets its end.
-    Settle(Renewal),
+    Settle { old: SessionKey, new: SessionKey },
     /// The visitor was told nothing: the new record stays only if the old one leads there.
     Resolve { old: SessionKey, new: SessionKey },
     /// A record whose id nobody was told goes.
@@ -45,14 +44,11 @@ enum Unfinished {
 impl Sessions {
     /// The visitor is about to be told the new id: from now on the old one leads there for the grace, and where there is none not at all.
     pub(super) async fn settle(self: &Arc<Self>, renewal: Renewal) {
-        let version = self.store.version_after(&renewal.pointer, Some(&renewal.seen), self.now());
-        if let Err(error) = self.end_pointer(&renewal, version).await {
-            tracing::warn!(
-                key = renewal.old.short_hash(),
-                error = chain(&error),
-                "a renewed session's old id goes on until the store answers"
-            );
-            self.insist(Unfinished::Settle(renewal));
+        let Renewal { old, seen, pointer, new } = renewal;
+        let version = self.store.version_after(&pointer, Some(&seen), self.now());
+        if let Err(error) = self.end_pointer(&old, &new, version.map(|version| (Arc::new(pointer), version))).await {
+            tracing::warn!(key = old.short_hash(), error = chain(&error), "a renewed session's old id goes on until the store answers");
+            self.insist(Unfinished::Settle { old, new });
         }
     }
 
@@ -84,7 +80,7 @@ impl Sessions {
             let mut pause = FIRST_PAUSE;
             for _ in 0..MOST_TRIES {
                 let tried = match &unfinished {
-                    Unfinished::Settle(renewal) => sessions.end_pointer(renewal, None).await,
+                    Unfinished::Settle { old, new } => sessions.end_pointer(old, new, None).await,
                     Unfinished::Resolve { old, new } => sessions.resolve(old, new).await,
                     Unfinished::Discard(key) => sessions.store.remove(key).await.map(drop),
                 };
@@ -98,30 +94,29 @@ impl Sessions {
         });
     }
 
-    /// `version`: of the pointer, if it is known.
-    async fn end_pointer(&self, renewal: &Renewal, version: Option<Version>) -> Result<(), StoreError> {
+    /// `found`: the pointer, if its version is known.
+    async fn end_pointer(&self, old: &SessionKey, new: &SessionKey, mut found: Option<(Arc<Record>, Version)>) -> Result<(), StoreError> {
         let Some(grace) = self.options.lifecycle.renew_grace else {
-            let removed = self.store.remove(&renewal.old).await;
-            self.flights.forget(&renewal.old);
+            let removed = self.store.remove(old).await;
+            self.flights.forget(old);
             return removed.map(drop);
         };
-        let mut found = version.map(|version| (Arc::new(renewal.pointer.clone()), version));
         for _ in 0..2 {
             let now = self.now();
             let (pointer, version) = match found.take() {
                 Some(found) => found,
-                None => match self.store.load_settled(&renewal.old, now).await? {
-                    Found::Live(record, version) if is_open_pointer(&record, &renewal.new) => (record, version),
+                None => match self.store.load_settled(old, now).await? {
+                    Found::Live(record, version) if is_open_pointer(&record, new) => (record, version),
                     _ => return Ok(()),
                 },
             };
             let ended = Record {
                 expires_at: Some(now.plus(grace)),
-                moved: Some(Moved { to: renewal.new.clone(), at: Some(now) }),
+                moved: Some(Moved { to: new.clone(), at: Some(now) }),
                 ..self.marked(&pointer)
             };
-            let updated = self.store.update(&renewal.old, &version, Arc::new(ended), now).await;
-            self.flights.forget(&renewal.old);
+            let updated = self.store.update(old, &version, Arc::new(ended), now).await;
+            self.flights.forget(old);
             if updated? != Updated::Stale {
                 return Ok(());
             }
