@@ -144,6 +144,7 @@ async fn an_upload_that_goes_on_after_its_answer_leaves_the_connection_to_the_ne
     upload.until("ok").await;
     upload.send("whole").await;
     at_app.until("whole").await;
+    scene.proxy.logged("/live/upload").await;
     let mut others = scene.ask("/live/poll", &other).await;
     at_app.head().await;
 
