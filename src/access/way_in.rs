@@ -96,10 +96,13 @@ pub fn turned_away(passage: Passage, route: &Route, visitor: &Visitor, inbound: 
     Rejection::NotSignedIn { lapse, way }
 }
 
-/// The answer to a visitor whose session ended while the app was at work: what they get who come with an ended session. What they sent was
-/// passed on, so no form is called lost; and where strangers may pass, nobody is sent away from the page.
+/// The answer to a visitor whose session ended while the app was at work: on their way to a page, what they get who come with an ended
+/// session; where strangers may pass, nobody is sent away from it. What they sent was passed on, so no form is called lost.
+///
+/// A script was waiting for news, and a redirect would bring it a login page as if that were the news: 401, even where `unauthenticated`
+/// leads scripts to the login too.
 pub fn turned_out(route: &Route, inbound: &Inbound, headers: &HeaderMap, doors: &Doors) -> Rejection {
-    if route.session == SessionUse::Required && reads(inbound) {
+    if route.session == SessionUse::Required && inbound.asker == Asker::Person && reads(inbound) {
         return turned_away(Passage::NeedsUser, route, &Visitor::Lapsed(Lapse::Ended), inbound, headers, doors);
     }
     let login = doors.login_url(doors.page(inbound, headers).as_ref(), false);

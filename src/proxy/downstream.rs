@@ -165,14 +165,10 @@ pub fn suit_version(session: &mut Session, head: &mut ResponseHeader) {
     }
 }
 
-/// Whether the answer may still go on for long after its head: not if it has no body (RFC 9112 section 6.3), or a small one, which an app
-/// has no reason to keep back.
-pub fn goes_on(session: &Session, head: &ResponseHeader) -> bool {
-    const SMALL: u64 = 64 << 10;
-    let length = || head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.split(',').next()?.trim().parse::<u64>().ok();
-    !matches!(head.status.as_u16(), 204 | 304)
-        && session.req_header().method != Method::HEAD
-        && length().is_none_or(|length| length > SMALL)
+/// Whether a body follows (RFC 9112 section 6.3). However small it is, an app may take any time over it.
+pub fn has_body(session: &Session, head: &ResponseHeader) -> bool {
+    let is_empty = || head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    !matches!(head.status.as_u16(), 204 | 304) && session.req_header().method != Method::HEAD && !is_empty()
 }
 
 /// The announced length of the body.

@@ -9,6 +9,11 @@
 //! there. Where an exchange fails, Pingora closes the connection a moment before it tells us, and another socket may already have its
 //! number: that one has other addresses, so it is left alone. The connection's own were read when the errand began. The duplicate that is
 //! shut down lives for that one call, so no descriptor is kept, and none leaks.
+//!
+//! **What goes on after the end of its session.** Nothing for longer than a request that is not looked out for yet: one is once it is 0.4 s
+//! old, at the latest 0.2 s later (`watch.rs`), and is then cut also if its session ended earlier. Until then it may be done. That holds for
+//! bodies of any size, both ways, also for an upload whose app has answered already. Left alone are an answer by which its visitor signs in
+//! or out, and a request that came without a session, even if one begins with its answer.
 
 use super::closing::Closings;
 use super::guard::Connection;

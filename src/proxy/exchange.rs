@@ -55,6 +55,8 @@ pub struct Exchange {
     pub(super) since: Closings,
     /// While it is with the app on behalf of a session.
     pub(super) errand: Option<Place>,
+    /// The app has said all, and may still be reading.
+    pub(super) is_answered: bool,
     pub(super) under_way: Arc<UnderWay>,
 }
 
@@ -92,6 +94,7 @@ impl Exchange {
             tunnel_bytes: (0, 0),
             since: Closings::default(),
             errand: None,
+            is_answered: false,
             under_way,
         }
     }

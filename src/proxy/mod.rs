@@ -170,6 +170,14 @@ impl Proxy {
         peer.map_or_else(|| exchange.refuse(Rejection::UpstreamUnreachable), Ok)
     }
 
+    /// Whether the request's session has ended. If both bodies are over with what is passed on next, nothing ends the request any more.
+    fn is_cut(&self, exchange: &mut Exchange, is_over: bool) -> bool {
+        if is_over {
+            return exchange.come_back().is_some_and(|errand| errand.is_cut());
+        }
+        exchange.errand.is_some_and(|place| self.shared.under_way.errands.is_cut(place))
+    }
+
     /// Stops the phases of a request whose session has ended meanwhile.
     fn refuse_ended<T>(&self, session: &Session, exchange: &mut Exchange) -> Result<T> {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
@@ -274,7 +282,17 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn request_body_filter(&self, _: &mut Session, body: &mut Option<Bytes>, _: bool, exchange: &mut Box<Exchange>) -> Result<()> {
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        is_last: bool,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<()> {
+        // An app may answer first and go on reading.
+        if exchange.is_answered && self.is_cut(exchange, is_last) {
+            return self.refuse_ended(session, exchange);
+        }
         exchange.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let most = exchange.visit.as_ref().and_then(|visit| visit.route.max_body);
         if most.is_some_and(|most| exchange.body_bytes > most) { exchange.refuse(Rejection::BodyTooLarge) } else { Ok(()) }
@@ -290,11 +308,13 @@ impl ProxyHttp for Proxy {
         if errand.as_ref().is_some_and(Errand::is_cut) {
             return self.refuse_ended(session, exchange);
         }
-        let goes_on = errand.is_some() && downstream::goes_on(session, head);
+        let has_body = downstream::has_body(session, head);
+        let goes_on = errand.is_some() && (has_body || !session.as_mut().is_body_done());
         self.undress(exchange, head).await?;
         // An answer by which the visitor signs in or out is theirs to the end.
         if let Some(errand) = errand.filter(|_| goes_on && !exchange.event.is_the_end()) {
             exchange.set_out(errand.for_body(guard::current()));
+            exchange.is_answered = !has_body;
         }
         downstream::suit_version(session, head);
         Ok(())
@@ -308,10 +328,9 @@ impl ProxyHttp for Proxy {
         is_last: bool,
         exchange: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
-        let Some(place) = exchange.errand else { return Ok(None) };
-        let is_cut =
-            if is_last { exchange.come_back().is_some_and(|errand| errand.is_cut()) } else { self.shared.under_way.errands.is_cut(place) };
-        if is_cut { self.refuse_ended(session, exchange) } else { Ok(None) }
+        exchange.is_answered |= is_last;
+        let is_over = is_last && session.as_mut().is_body_done();
+        if self.is_cut(exchange, is_over) { self.refuse_ended(session, exchange) } else { Ok(None) }
     }
 
     async fn response_trailer_filter(&self, _: &mut Session, trailers: &mut HeaderMap, _: &mut Box<Exchange>) -> Result<Option<Bytes>> {

@@ -2,6 +2,13 @@
 //!
 //! A renewal makes three writes: the new record, a pointer to it in the old one's place, and the pointer's end. Until the third the old id
 //! opens the session as if it were the new one, for as long as it takes: it may be the only one that the visitor knows.
+//!
+//! **A proxy that dies before the third write leaves the old id open**, until the session ends in whatever way (it is followed to a record that
+//! lives, or not at all, so it is over with its idle and its absolute limit and with its end), or is renewed again, by whichever id. Nothing
+//! else closes it, and nothing else should. If the visitor was told nothing, which is so unless the third write was tried and failed, the old
+//! id is the only one there is. If the new one was told, nobody can say of who comes with the old one whether it is a thief; a new id for
+//! them would put out the visitor. Either way it opens what it opened before, and only to who knows it; and to a login nothing leads from an
+//! old id at all (`succeed.rs`).
 
 use super::end::{FIRST_PAUSE, LONGEST_PAUSE, MOST_TRIES};
 use super::id::{SessionKey, hex};
@@ -15,8 +22,7 @@ use std::time::Duration;
 /// Longer than any operation of the store is under way.
 const LATE: Duration = Duration::from_secs(20);
 
-/// A renewal whose pointer was written, or perhaps was.
-#[derive(Clone)]
+/// A renewal whose pointer was written.
 pub(super) struct Renewal {
     pub old: SessionKey,
     /// The version that the pointer replaces.
@@ -28,9 +34,9 @@ pub(super) struct Renewal {
 /// What is tried until the store lets us.
 enum Unfinished {
     /// The visitor was told the new id: the pointer gets its end.
-    Settle(Renewal),
+    Settle { old: SessionKey, new: SessionKey },
     /// The visitor was told nothing: the new record stays only if the old one leads there.
-    Resolve(Renewal),
+    Resolve { old: SessionKey, new: SessionKey },
     /// A record whose id nobody was told goes.
     Discard(SessionKey),
 }
@@ -38,20 +44,17 @@ enum Unfinished {
 impl Sessions {
     /// The visitor is about to be told the new id: from now on the old one leads there for the grace, and where there is none not at all.
     pub(super) async fn settle(self: &Arc<Self>, renewal: Renewal) {
-        let version = self.store.version_after(&renewal.pointer, Some(&renewal.seen), self.now());
-        if let Err(error) = self.end_pointer(&renewal, version).await {
-            tracing::warn!(
-                key = renewal.old.short_hash(),
-                error = chain(&error),
-                "a renewed session's old id goes on until the store answers"
-            );
-            self.insist(Unfinished::Settle(renewal));
+        let Renewal { old, seen, pointer, new } = renewal;
+        let version = self.store.version_after(&pointer, Some(&seen), self.now());
+        if let Err(error) = self.end_pointer(&old, &new, version.map(|version| (Arc::new(pointer), version))).await {
+            tracing::warn!(key = old.short_hash(), error = chain(&error), "a renewed session's old id goes on until the store answers");
+            self.insist(Unfinished::Settle { old, new });
         }
     }
 
-    /// Nobody knows whether the pointer was written, or will be.
-    pub(super) fn resolve_later(self: &Arc<Self>, renewal: Renewal) {
-        self.insist(Unfinished::Resolve(renewal));
+    /// Nobody knows whether the old record was written, or will be; nor was anybody told the new one's id.
+    pub(super) fn resolve_later(self: &Arc<Self>, old: &SessionKey, new: &SessionKey) {
+        self.insist(Unfinished::Resolve { old: old.clone(), new: new.clone() });
     }
 
     /// Removes a record whose id nobody was told, now or when the store lets us.
@@ -77,8 +80,8 @@ impl Sessions {
             let mut pause = FIRST_PAUSE;
             for _ in 0..MOST_TRIES {
                 let tried = match &unfinished {
-                    Unfinished::Settle(renewal) => sessions.end_pointer(renewal, None).await,
-                    Unfinished::Resolve(renewal) => sessions.resolve(renewal).await,
+                    Unfinished::Settle { old, new } => sessions.end_pointer(old, new, None).await,
+                    Unfinished::Resolve { old, new } => sessions.resolve(old, new).await,
                     Unfinished::Discard(key) => sessions.store.remove(key).await.map(drop),
                 };
                 if tried.is_ok() {
@@ -91,30 +94,29 @@ impl Sessions {
         });
     }
 
-    /// `version`: of the pointer, if it is known.
-    async fn end_pointer(&self, renewal: &Renewal, version: Option<Version>) -> Result<(), StoreError> {
+    /// `found`: the pointer, if its version is known.
+    async fn end_pointer(&self, old: &SessionKey, new: &SessionKey, mut found: Option<(Arc<Record>, Version)>) -> Result<(), StoreError> {
         let Some(grace) = self.options.lifecycle.renew_grace else {
-            let removed = self.store.remove(&renewal.old).await;
-            self.flights.forget(&renewal.old);
+            let removed = self.store.remove(old).await;
+            self.flights.forget(old);
             return removed.map(drop);
         };
-        let mut found = version.map(|version| (Arc::new(renewal.pointer.clone()), version));
         for _ in 0..2 {
             let now = self.now();
             let (pointer, version) = match found.take() {
                 Some(found) => found,
-                None => match self.store.load_settled(&renewal.old, now).await? {
-                    Found::Live(record, version) if is_open_pointer(&record, &renewal.new) => (record, version),
+                None => match self.store.load_settled(old, now).await? {
+                    Found::Live(record, version) if is_open_pointer(&record, new) => (record, version),
                     _ => return Ok(()),
                 },
             };
             let ended = Record {
                 expires_at: Some(now.plus(grace)),
-                moved: Some(Moved { to: renewal.new.clone(), at: Some(now) }),
+                moved: Some(Moved { to: new.clone(), at: Some(now) }),
                 ..self.marked(&pointer)
             };
-            let updated = self.store.update(&renewal.old, &version, Arc::new(ended), now).await;
-            self.flights.forget(&renewal.old);
+            let updated = self.store.update(old, &version, Arc::new(ended), now).await;
+            self.flights.forget(old);
             if updated? != Updated::Stale {
                 return Ok(());
             }
@@ -122,14 +124,14 @@ impl Sessions {
         Err(contended())
     }
 
-    async fn resolve(&self, renewal: &Renewal) -> Result<(), StoreError> {
+    async fn resolve(&self, old: &SessionKey, new: &SessionKey) -> Result<(), StoreError> {
         let now = self.now();
-        match self.store.load_settled(&renewal.old, now).await {
-            Ok(Found::Live(found, _)) if found.moved.as_ref().is_some_and(|moved| moved.to == renewal.new) => return Ok(()),
+        match self.store.load_settled(old, now).await {
+            Ok(Found::Live(found, _)) if found.moved.as_ref().is_some_and(|moved| moved.to == *new) => return Ok(()),
             Ok(Found::Live(found, version)) if found.moved.is_none() => {
-                // The pointer may still be on its way. It replaces one version only, and from now on there is another.
-                let updated = self.store.update(&renewal.old, &version, Arc::new(self.marked(&found)), now).await;
-                self.flights.forget(&renewal.old);
+                // The write may still be on its way. It replaces one version only, and from now on there is another.
+                let updated = self.store.update(old, &version, Arc::new(self.marked(&found)), now).await;
+                self.flights.forget(old);
                 if updated? != Updated::Done {
                     return Err(contended());
                 }
@@ -137,7 +139,7 @@ impl Sessions {
             Ok(_) | Err(StoreError::Unreadable { .. }) => {}
             Err(error) => return Err(error),
         }
-        self.store.remove(&renewal.new).await.map(drop)
+        self.store.remove(new).await.map(drop)
     }
 
     /// The same as a further write.

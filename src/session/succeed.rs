@@ -1,7 +1,19 @@
 //! A new id: renewals and logins. The new record stands before the old one goes, so that stopping half-way signs nobody out.
+//!
+//! **From the old id nothing leads to a login**, at no time: whoever planted that id must not find the victim signed in under it. So a
+//! login cannot be saved as a renewal is (`settle.rs`) when the store does not say whether the old record is gone. One by a field of the
+//! data makes three writes: the new record; the old one again, as it is; the old one's end.
+//! - If the second one's outcome stays unknown, the visitor is told an error, and the old id opens the old session as before, whether it was
+//!   written or not. The new record goes: nobody was told its id.
+//! - If the third one's does, the visitor is told the new id. The store answered a moment ago, and nobody had ended or changed the session
+//!   since the app read it. Its end is tried until the store confirms it; meanwhile the old id is refused here, and opens elsewhere what it
+//!   opened before (if this proxy dies meanwhile, until that expires). A sign-out says that this is so.
+//! - A proxy that dies before the third write leaves the old session as it was; between that one and its answer, it signs the visitor out.
+//!
+//! `X-Session-Login` begins anew whatever has become of the old session, so it needs no second write.
 
 use super::changes::{Changes, Circumstances, Dropped, Event, Outcome};
-use super::commit::{Created, apply};
+use super::commit::{Created, apply, unavailable};
 use super::data::Data;
 use super::ended::Unconfirmed;
 use super::id::SessionKey;
@@ -14,7 +26,7 @@ use super::swap::Swap;
 use crate::clock::Timestamp;
 use std::sync::Arc;
 
-/// A session's successor under a new id, and what became of the old record.
+/// A session's successor under a new id, and what became of the old record, of which `left` is left.
 struct Successor {
     key: SessionKey,
     record: Arc<Record>,
@@ -29,6 +41,8 @@ enum Left {
     Pointer,
     /// Nothing: it was another session, whose end is not the new one's.
     Nothing,
+    /// The same, if it is certain that the old session still stands.
+    NothingOfWhatStands,
 }
 
 impl Sessions {
@@ -55,7 +69,7 @@ impl Sessions {
         };
         match successor.swap {
             Swap::Done => self.settle(renewal()).await,
-            Swap::Unknown(_) => self.resolve_later(renewal()),
+            Swap::Unknown(_) => self.resolve_later(&session.key, &successor.key),
             Swap::Stale(_) | Swap::Gone => {}
         }
         self.conclude(successor).await
@@ -90,7 +104,8 @@ impl Sessions {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge))));
         }
         let event = if record.user.is_some() { Event::LoggedIn } else { Event::SignedOut };
-        let Some(successor) = self.succeed(session, record, Left::Nothing, event, at, now).await? else {
+        let left = if changes.login.is_some() { Left::Nothing } else { Left::NothingOfWhatStands };
+        let Some(mut successor) = self.succeed(session, record, left, event, at, now).await? else {
             return Ok(Ok(Outcome::quiet(Event::Dropped(Dropped::Revoked))));
         };
         match successor.swap {
@@ -108,8 +123,11 @@ impl Sessions {
                 self.discard(&successor.key).await;
                 self.begin(changes, at).await.map(Ok)
             }
-            Swap::Unknown(_) if changes.login.is_some() => {
+            Swap::Unknown(_) => {
                 self.keep_trying(Unconfirmed::Session(session.key.clone(), Some(session.handle().clone()), Lapse::Replaced));
+                if event == Event::SignedOut {
+                    successor.outcome.event = Event::EndUnconfirmed;
+                }
                 Ok(Ok(self.welcome(successor).await))
             }
             _ => self.conclude(successor).await,
@@ -132,23 +150,31 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Option<Successor>, Arc<StoreError>> {
         let Created::Stands(id, key, record) = self.create(record, at, now).await? else { return Ok(None) };
+        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() };
+        let claimed = match left {
+            Left::NothingOfWhatStands => self.claim(session, &key, at, now).await?,
+            Left::Nothing | Left::Pointer => Ok(session.clone()),
+        };
+        let session = match claimed {
+            Ok(session) => session,
+            Err(swap) => return Ok(Some(Successor { key, record, outcome, swap, left: Record::default() })),
+        };
         let dead = self.stamped(Record::clone(&session.record), at, now).tombstone(Lapse::Replaced, now);
         let lasts = self.options.lifecycle.last_end(&session.record, now);
         let (is_pointer, left) = match left {
             Left::Pointer => {
                 (true, Record { expires_at: Some(lasts), moved: Some(Moved { to: key.clone(), at: None }), ended: None, ..dead })
             }
-            Left::Nothing => (false, dead),
+            Left::Nothing | Left::NothingOfWhatStands => (false, dead),
         };
-        let outcome = Outcome { cookie: self.cookie(&id, &record, at, now), event, begun: record.handle.clone() };
-        match self.swap(session, &left, Some(&key), now).await {
+        match self.swap(&session, &left, Some(&key), now).await {
             Ok(swap) => {
                 if !is_pointer && matches!(swap, Swap::Done) {
                     // What is left is dead already, so a failure here leaves nothing that opens anything.
                     let _ = self.store.remove(&session.key).await;
                 }
                 // Its end may have come, and been refused by the store, while the successor was made.
-                let swap = if self.is_ended_here(session) { Swap::Gone } else { swap };
+                let swap = if self.is_ended_here(&session) { Swap::Gone } else { swap };
                 Ok(Some(Successor { key, record, outcome, swap, left }))
             }
             Err(error) => {
@@ -156,6 +182,32 @@ impl Sessions {
                 Err(error)
             }
         }
+    }
+
+    /// Writes the old record again as it is, so that the next write can count on it. If this one's outcome is unknown, nothing has happened.
+    async fn claim(
+        self: &Arc<Self>,
+        session: &Session,
+        successor: &SessionKey,
+        at: &Circumstances,
+        now: Timestamp,
+    ) -> Result<Result<Session, Swap>, Arc<StoreError>> {
+        let mut same = self.stamped(Record::clone(&session.record), at, now);
+        // The cookie is not sent again: when the browser's copy dies has not changed.
+        same.cookie.expires = session.record.cookie.expires;
+        let version = self.store.version_after(&same, Some(&session.version), now);
+        let error = match (self.swap(session, &same, Some(successor), now).await, version) {
+            (Ok(Swap::Done), Some(version)) => return Ok(Ok(self.reloaded(session, Arc::new(same), version))),
+            (Ok(swap @ (Swap::Stale(_) | Swap::Gone)), _) => return Ok(Err(swap)),
+            (Ok(Swap::Unknown(error)), _) => error,
+            (Ok(Swap::Done), None) => Arc::new(unavailable("the store cannot tell what it has written".into())),
+            (Err(error), _) => {
+                self.discard(successor).await;
+                return Err(error);
+            }
+        };
+        self.resolve_later(&session.key, successor);
+        Err(error)
     }
 
     /// Tells the successor if it stands; if the old record was not swapped, the successor goes again.

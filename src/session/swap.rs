@@ -102,7 +102,7 @@ impl Sessions {
         Ok(Swap::Stale(moved))
     }
 
-    fn reloaded(&self, session: &Session, record: Arc<Record>, version: Version) -> Session {
+    pub(super) fn reloaded(&self, session: &Session, record: Arc<Record>, version: Version) -> Session {
         self.session(session.id.clone(), session.key.clone(), record, version, session.resign)
     }
 }

@@ -38,3 +38,22 @@ async fn on_http_2_streams_and_polls_end_with_their_session_and_the_others_on_th
     let answered = visitors.answer(others, |answer| answer.end.is_some()).await;
     assert_eq!((answered.status, answered.end), (Some(200), Some(End::Whole)));
 }
+
+#[tokio::test]
+async fn a_small_answer_that_its_app_takes_long_over_is_cut_too() {
+    // On HTTP/2, because of one on HTTP/1 whose length is known nothing leaves before it is whole.
+    let scene = Scene::start().await;
+    let leaver = scene.visitor().await;
+    let mut visitors = Connection::to(scene.proxy.addr()).await;
+    let stream = visitors.ask(&request("/live/poll", &leaver)).await;
+    let mut app = scene.live.accept().await;
+    app.head().await;
+    app.send("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\ndata: 1").await;
+    visitors.answer(stream, |answer| answer.body.contains("data: 1")).await;
+
+    scene.log_out(&leaver).await;
+
+    let end = visitors.answer(stream, |answer| answer.end.is_some()).await;
+    assert_eq!((end.end, end.body.as_str()), (Some(End::Reset), "data: 1"));
+    assert_eq!(app.rest().await, "", "the app is told");
+}

@@ -43,6 +43,36 @@ async fn a_long_poll_gets_401_when_its_session_ends_and_others_go_on() {
 }
 
 #[tokio::test]
+async fn behind_a_login_a_script_whose_session_ends_gets_401_and_a_page_on_its_way_gets_the_login() {
+    let scene = Scene::start().await;
+    // Without Fetch Metadata (plain HTTP on a host of its own) `Accept` alone says who asks.
+    let scripts = ["Accept: */*", "Accept: text/event-stream", "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nAccept: text/html, */*"];
+    let pages = ["Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nAccept: text/html,*/*;q=0.8"];
+    for path in ["/inside/hang", "/led/hang"] {
+        let (leaver, mark) = (scene.user().await, scene.app.mark());
+        let mut asked = Vec::new();
+        for (sign, is_script) in scripts.map(|sign| (sign, true)).into_iter().chain(pages.map(|sign| (sign, false))) {
+            let mut visitor = Raw::connect(scene.proxy.addr()).await;
+            visitor.send(request(path, &leaver).replace("Accept: */*", sign)).await;
+            asked.push((visitor, sign, is_script));
+        }
+        scene.until_asked(&mark, asked.len()).await;
+
+        scene.log_out(&leaver).await;
+
+        for (visitor, sign, is_script) in &mut asked {
+            if *is_script {
+                is_turned_out(visitor).await;
+            } else {
+                let head = visitor.head().await;
+                let leads_back = head.to_lowercase().contains(&format!("location: /login?return_to={path}\r\n"));
+                assert!(head.starts_with("HTTP/1.1 303") && leads_back, "{path} {sign}: {head}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_poll_on_a_kept_alive_connection_is_cut_once_and_leaves_no_descriptor() {
     let scene = Scene::start().await;
     let before = scene.open_files();
@@ -78,6 +108,50 @@ async fn an_upload_that_the_app_has_not_answered_ends_with_its_session() {
 
     is_turned_out(&mut upload).await;
     assert_eq!(at_app.rest().await, "", "the app is told");
+}
+
+#[tokio::test]
+async fn an_upload_that_the_app_has_answered_before_it_was_whole_ends_with_its_session() {
+    let scene = Scene::start().await;
+    for (answer, end) in [("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"), ("HTTP/1.1 204 No Content\r\n\r\n", "\r\n\r\n")] {
+        let leaver = scene.visitor().await;
+        let mut upload = Raw::connect(scene.proxy.addr()).await;
+        upload.send(request("/live/upload", &leaver).replace("GET", "POST").replace("Host", "Content-Length: 1000\r\nHost") + "half").await;
+        let mut at_app = scene.live.accept().await;
+        at_app.until("half").await;
+        at_app.send(answer).await;
+        upload.until(end).await;
+        upload.send("goes on").await;
+        at_app.until("goes on").await;
+
+        scene.log_out(&leaver).await;
+
+        assert_eq!(at_app.rest().await, "", "the app is told: {answer}");
+        assert_eq!(upload.rest().await, "", "and the visitor");
+        scene.until_open(0).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_after_its_answer_leaves_the_connection_to_the_next_visitor() {
+    let scene = Scene::start().await;
+    let (leaver, other) = (scene.visitor().await, scene.visitor().await);
+    let mut upload = Raw::connect(scene.proxy.addr()).await;
+    upload.send(request("/live/upload", &leaver).replace("GET", "POST").replace("Host", "Content-Length: 9\r\nHost") + "half").await;
+    let mut at_app = scene.live.accept().await;
+    at_app.until("half").await;
+    at_app.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    upload.until("ok").await;
+    upload.send("whole").await;
+    at_app.until("whole").await;
+    scene.proxy.logged("/live/upload").await;
+    let mut others = scene.ask("/live/poll", &other).await;
+    at_app.head().await;
+
+    scene.log_out(&leaver).await;
+
+    at_app.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert!(others.head().await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

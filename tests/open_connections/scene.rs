@@ -1,4 +1,5 @@
-//! Two apps behind one proxy: one that obeys, and one that a test plays by hand, at `/live/`.
+//! Two apps behind one proxy: one that obeys, and one that a test plays by hand, at `/live/`. At `/inside/` and `/led/` the first one is for
+//! those who are signed in.
 use super::super::support::app::Mark;
 use super::super::support::{App, Browser, Cloakroom, Raw, RawApp};
 use std::time::{Duration, Instant};
@@ -23,12 +24,18 @@ impl Scene {
     /// With further lines of `[session]`.
     pub async fn with(session: &str) -> Self {
         let (app, live) = (App::start().await, RawApp::start().await);
-        let routes = [("/live/*", live.url()), ("/*", app.url())].map(|(path, url)| {
-            format!("[[routes]]\nmatch = {{ path = \"{path}\" }}\nupstream = \"{url}\"\nwrite = \"all\"\nlogin = true\n")
+        let routes = [
+            ("/live/*", live.url(), ""),
+            ("/inside/*", app.url(), "session = \"required\"\n"),
+            ("/led/*", app.url(), "session = \"required\"\nunauthenticated = \"redirect\"\n"),
+            ("/*", app.url(), ""),
+        ]
+        .map(|(path, url, who)| {
+            format!("[[routes]]\nmatch = {{ path = \"{path}\" }}\nupstream = \"{url}\"\nwrite = \"all\"\nlogin = true\n{who}")
         });
         let proxy = Cloakroom::start(&format!(
             "[server]\nlisten = [{{ addr = \"127.0.0.1:0\", h2c = true }}]\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"\n\
-             [store]\nkind = \"memory\"\n[session]\n{session}{}",
+             [store]\nkind = \"memory\"\n[login]\n[session]\n{session}{}",
             routes.concat()
         ))
         .await;
@@ -37,8 +44,17 @@ impl Scene {
 
     /// The `Cookie` of somebody who has a session.
     pub async fn visitor(&self) -> String {
+        self.after("/set?json=%7B%22a%22:1%7D").await
+    }
+
+    /// The `Cookie` of somebody who is signed in.
+    pub async fn user(&self) -> String {
+        self.after("/login-as?user=ada").await
+    }
+
+    async fn after(&self, target: &str) -> String {
         let mut browser = Browser::new(self.proxy.addr());
-        browser.get("/set?json=%7B%22a%22:1%7D").await;
+        browser.get(target).await;
         format!("cloakroom={}", browser.cookie("cloakroom").expect("a session"))
     }
 

@@ -2,9 +2,10 @@
 //! (SQLite's way of testing malloc and disk errors.)
 
 use super::bench::*;
-use super::tap::{FAULTS, Fault};
+use super::tap::{FAULTS, Fault, Tap};
+use cloakroom::clock::Clock as _;
 use cloakroom::session::sessions::Options;
-use cloakroom::session::store::StoreError;
+use cloakroom::session::store::{MemoryStore, SessionStore as _, StoreError};
 use cloakroom::session::{Changes, CookieOrder, Event, Outcome, Visitor};
 use std::sync::Arc;
 
@@ -133,22 +134,93 @@ async fn a_login_is_either_told_and_stored_or_refused_and_the_visitor_stays() {
     .await;
 }
 
+/// Bob signs in by a field over the session of Alice, or of nobody, or she signs out by it.
+struct ByField {
+    here: Bench,
+    /// Another proxy, which has not looked before.
+    elsewhere: Bench,
+    old: String,
+    told: Result<Outcome, Arc<StoreError>>,
+    /// Whether any call failed.
+    struck: bool,
+}
+
+impl ByField {
+    /// While the calls of the commit from the `first`-th on fail.
+    async fn act(before: &str, after: &str, first: usize, count: usize, fault: Fault) -> Self {
+        let options: fn(&mut Options) = |options| options.user_from = Some(vec!["userinfo".into()]);
+        let memory = Arc::new(MemoryStore::default());
+        let here = Bench::over(Arc::new(Tap::on(memory.clone(), false)), options);
+        let elsewhere = here.beside(Arc::new(Tap::on(memory, false)), options);
+        let old = here.begin(set(before)).await;
+        let visitor = here.resume(&old).await;
+        here.store.fail(first, count, fault);
+        let told = here.sessions.commit(visitor, set(after), super::bench::here()).await;
+        let struck = here.store.heal();
+        ByField { here, elsewhere, old, told, struck }
+    }
+}
+
+const CHANGES_OF_USER: [(&str, &str, Option<&str>); 3] = [
+    (r#"{"a":1}"#, r#"{"userinfo":"bob"}"#, Some("bob")),
+    (r#"{"a":1,"userinfo":"alice"}"#, r#"{"userinfo":"bob"}"#, Some("bob")),
+    (r#"{"a":1,"userinfo":"alice"}"#, r#"{"userinfo":null}"#, None),
+];
+
 #[tokio::test]
-async fn a_login_by_a_field_is_either_told_and_stored_or_refused_and_the_visitor_stays() {
-    let by_field: fn(&mut Options) = |options| options.user_from = Some(vec!["userinfo".into()]);
-    for fault in FAULTS {
-        for first in 1..50 {
-            let scene = Scene::new(by_field).await;
-            let (result, struck) = scene.act(false, set(r#"{"userinfo":"bob"}"#), first, 1, fault).await;
-            match &result {
-                Ok(outcome) => assert_eq!(scene.bench.see(&cookie_in(outcome).unwrap()).await.user(), Some("bob"), "{result:?}"),
-                Err(_) => assert_eq!(scene.bench.see(&scene.phone).await.user(), Some("alice"), "{fault:?} at call {first}: {result:?}"),
-            }
-            if !struck {
-                assert!(result.is_ok() && first > 3, "{result:?}");
-                break;
+async fn a_login_by_a_field_is_either_told_and_stored_or_refused_and_the_old_id_never_leads_to_it() {
+    for (before, after, user) in CHANGES_OF_USER {
+        for (fault, count) in FAULTS.into_iter().flat_map(|fault| [1, 2, 3].map(|count| (fault, count))) {
+            for first in 1..50 {
+                let ByField { here, elsewhere, old, told, struck } = ByField::act(before, after, first, count, fault).await;
+                let label = format!("{before} {after}, {fault:?} at call {first} ({count}): {told:?}");
+                if let Visitor::Known(session) = elsewhere.resume(&old).await {
+                    assert_eq!(session.record().data.to_json(), before, "what it opened before, if anything: {label}");
+                }
+                if let Ok(outcome) = &told {
+                    assert_eq!(here.see(&cookie_in(outcome).expect(&label)).await.user(), user, "{label}");
+                    assert!(!matches!(here.resume(&old).await, Visitor::Known(_)), "here the old id opens nothing: {label}");
+                } else {
+                    assert_eq!(here.data(&old).await, before, "{label}");
+                    // Nor does it end later: whoever was told nothing goes on.
+                    here.clock.advance(MINUTE);
+                    assert_eq!(here.send(&old, set(r#"{"c":3}"#)).await.event, Event::Changed, "{label}");
+                    assert!(here.data(&old).await.contains(r#""c":3"#), "{label}");
+                }
+                if !struck {
+                    assert!(told.is_ok() && first > 3, "{label}");
+                    break;
+                }
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_login_by_a_field_that_nobody_was_told_of_leaves_nothing_behind() {
+    for fault in [Fault::Lost, Fault::Landed] {
+        // The second write, and the question what has become of it. Before it come the first one and two looks at the epoch.
+        let site = ByField::act(r#"{"a":1}"#, r#"{"userinfo":"bob"}"#, 4, 2, fault).await;
+        assert!(site.struck && site.told.is_err(), "{fault:?}: {:?}", site.told);
+
+        while !site.here.store.list("bob", site.here.clock.now()).await.expect("an answer").is_empty() {
+            tokio::task::yield_now().await;
+        }
+
+        assert_eq!(site.here.data(&site.old).await, r#"{"a":1}"#);
+    }
+}
+
+#[tokio::test]
+async fn a_sign_out_by_a_field_whose_end_is_not_confirmed_says_so_and_is_one_here_at_once() {
+    for fault in [Fault::Lost, Fault::Landed] {
+        // The end of the old record, and the question what has become of it.
+        let site = ByField::act(r#"{"userinfo":"alice"}"#, r#"{"userinfo":null,"b":2}"#, 3, 2, fault).await;
+
+        let outcome = site.told.expect("the new id is told");
+        assert!(site.struck && outcome.event == Event::EndUnconfirmed, "{fault:?}: {outcome:?}");
+        assert_eq!(site.here.data(&cookie_in(&outcome).expect("a cookie")).await, r#"{"b":2}"#);
+        assert!(!matches!(site.here.resume(&site.old).await, Visitor::Known(_)));
     }
 }
 

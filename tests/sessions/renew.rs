@@ -1,11 +1,11 @@
 //! A new id for the same session, and the grace of the old one.
 
 use super::bench::*;
-use super::tap::Fault;
+use super::tap::{Fault, Tap};
 use cloakroom::clock::Clock;
 use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::record::{Moved, Record};
-use cloakroom::session::store::{Found, SessionStore as _, Updated};
+use cloakroom::session::store::{Found, MemoryStore, SessionStore as _, Updated};
 use cloakroom::session::{Changes, CookieOrder, Dropped, Event, Visitor};
 use std::sync::Arc;
 
@@ -186,4 +186,66 @@ async fn a_renewal_that_nobody_was_told_of_comes_to_nothing_even_if_its_pointer_
 
     assert!(renewed.is_err() && matches!(late, Ok(Updated::Stale)), "{renewed:?}, {late:?}");
     assert_eq!(bench.data(&old).await, r#"{"a":1}"#);
+}
+
+/// A proxy renewed Alice's session, told her, and died before the store let it end the pointer: the site as another proxy sees it, and the old and
+/// the new id.
+async fn left_open() -> (Bench, String, String) {
+    let memory = Arc::new(MemoryStore::default());
+    let died = Bench::over(Arc::new(Tap::on(memory.clone(), false)), |_| {});
+    let old = died.begin(Changes { login: Some("alice".into()), ..set(r#"{"a":1}"#) }).await;
+    let visitor = died.resume(&old).await;
+    // After the new record, a look at the epoch and the pointer, for good.
+    died.store.fail(4, usize::MAX - 4, Fault::Refused);
+    let told = died.commit(visitor, renew()).await;
+    let site = died.beside(Arc::new(Tap::on(memory, false)), |_| {});
+    let pointer = site.stored(&old).await.and_then(|record| record.moved).expect("a pointer");
+    assert!(told.event == Event::Renewed && pointer.at.is_none(), "{told:?}, {pointer:?}");
+    (site, old, cookie_in(&told).expect("the new id"))
+}
+
+#[tokio::test]
+async fn an_old_id_that_a_dying_proxy_left_open_opens_the_session_for_as_long_as_that_is_used() {
+    let (site, old, new) = left_open().await;
+    for cookie in [&old, &new, &old] {
+        site.clock.advance(13 * DAY);
+        assert_eq!(site.send(cookie, nothing()).await.event, Event::Refreshed);
+    }
+    assert_eq!(site.see(&old).await.handle(), site.see(&new).await.handle());
+
+    site.clock.advance(14 * DAY);
+
+    assert_eq!((site.lapse(&old).await, site.lapse(&new).await), (Some(Lapse::Idle), Some(Lapse::Idle)));
+}
+
+#[tokio::test]
+async fn an_old_id_that_a_dying_proxy_left_open_does_not_outlive_the_session() {
+    for (changes, by_old) in [(end(), false), (end(), true), (end_all(), false)] {
+        let (site, old, new) = left_open().await;
+
+        site.send(if by_old { &old } else { &new }, changes).await;
+
+        let (old, new) = (site.resume(&old).await, site.resume(&new).await);
+        assert!(!matches!(old, Visitor::Known(_)) && !matches!(new, Visitor::Known(_)), "{old:?}, {new:?}");
+    }
+    let (site, old, new) = left_open().await;
+    for _ in 0..9 {
+        assert!(matches!(site.resume(&new).await, Visitor::Known(_)));
+        site.send(&new, set(r#"{"a":1}"#)).await;
+        site.clock.advance(10 * DAY);
+    }
+    assert!(!matches!(site.resume(&old).await, Visitor::Known(_)), "nor its absolute end");
+}
+
+#[tokio::test]
+async fn an_old_id_that_a_dying_proxy_left_open_is_closed_by_the_next_renewal() {
+    for by_old in [true, false] {
+        let (site, old, new) = left_open().await;
+
+        let newest = cookie_in(&site.send(if by_old { &old } else { &new }, renew()).await).expect("an id");
+        site.clock.advance(10 * SECOND);
+
+        assert!(matches!(site.resume(&newest).await, Visitor::Known(_)));
+        assert_eq!((site.lapse(&old).await, site.lapse(&new).await), (Some(Lapse::Replaced), Some(Lapse::Replaced)));
+    }
 }

@@ -35,6 +35,8 @@ pub struct Tap {
     /// The only operation that waits at the gate; `None`: all do.
     held: Option<Operation>,
     waiting: AtomicUsize,
+    /// Who came last to the gate.
+    next: Mutex<Option<Operation>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,10 +89,16 @@ impl Tap {
         self.waiting.load(Ordering::SeqCst)
     }
 
+    /// For which call the gate will be opened next, if one waits.
+    pub fn next(&self) -> Option<Operation> {
+        self.next.lock().unwrap().filter(|_| self.waiting() > 0)
+    }
+
     async fn arrive(&self, operation: Operation) -> Option<Fault> {
         if let Some(gate) = &self.gate
             && self.held.is_none_or(|held| held == operation)
         {
+            *self.next.lock().unwrap() = Some(operation);
             self.waiting.fetch_add(1, Ordering::SeqCst);
             gate.acquire().await.expect("the gate is never closed").forget();
             self.waiting.fetch_sub(1, Ordering::SeqCst);
