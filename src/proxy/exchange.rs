@@ -130,7 +130,7 @@ impl Exchange {
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
         let (visit, facts) = (self.visit.as_deref(), &self.facts);
         let route = visit.map(|visit| &visit.route).or(facts.route.as_ref()).map(|route| route.name.as_str());
-        let handle = facts.handle.as_deref().or_else(|| visit.and_then(|visit| visit.dressed.handle.as_deref()));
+        let handle = facts.handle.as_deref().or_else(|| visit.and_then(|visit| visit.dressed.handle()));
         let lapse = facts.lapse.or_else(|| visit.and_then(|visit| visit.lapse)).filter(|_| self.event == Event::None);
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
         let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());

@@ -156,7 +156,7 @@ impl Proxy {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
         let timeout = visit.route.timeout;
         let Some(upstream) = self.shared.upstreams.get(&visit.route.upstream) else { return exchange.refuse(Rejection::Defect) };
-        let order = *exchange.order.get_or_insert_with(|| upstream.order(visit.dressed.handle.as_deref()));
+        let order = *exchange.order.get_or_insert_with(|| upstream.order(visit.dressed.handle()));
         let unreached = exchange.unreached;
         exchange.upstream = Some(upstream.clone());
         let patience = Patience { connect: timeout.connect, read: timeout.read };

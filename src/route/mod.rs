@@ -224,39 +224,42 @@ impl Routes {
     }
 }
 
+/// A route with nothing special.
+#[cfg(test)]
+pub(crate) fn plain(host: &str, path: &str, methods: &[&str]) -> Arc<Route> {
+    let host = (!host.is_empty()).then(|| HostPattern::parse(host).unwrap());
+    let methods = (!methods.is_empty()).then(|| methods.iter().map(|m| (*m).to_owned()).collect());
+    Arc::new(Route {
+        name: path.to_owned(),
+        pattern: Pattern { host, path: PathPattern::parse(path).unwrap(), methods },
+        session: SessionUse::Optional,
+        unauthenticated: Unauthenticated::Unauthorized,
+        require: None,
+        upstream: "demo".to_owned(),
+        write: Write::None,
+        login: false,
+        touch: true,
+        origins: Vec::new(),
+        end_app_cookies: Vec::new(),
+        strip_prefix: None,
+        preserve_host: true,
+        timeout: Timeouts { connect: Duration::ZERO, read: Duration::ZERO, idle_websocket: Duration::ZERO },
+        max_body: None,
+        when_down: WhenDown::Unavailable,
+        headers: HeaderSettings {
+            fields: Fields::All,
+            encoding: Encoding::Percent,
+            max_bytes: 8192,
+            overflow: Overflow::Drop,
+            set: Vec::new(),
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use super::plain as route;
     use super::*;
-
-    fn route(host: &str, path: &str, methods: &[&str]) -> Arc<Route> {
-        let host = (!host.is_empty()).then(|| HostPattern::parse(host).unwrap());
-        let methods = (!methods.is_empty()).then(|| methods.iter().map(|m| (*m).to_owned()).collect());
-        Arc::new(Route {
-            name: path.to_owned(),
-            pattern: Pattern { host, path: PathPattern::parse(path).unwrap(), methods },
-            session: SessionUse::Optional,
-            unauthenticated: Unauthenticated::Unauthorized,
-            require: None,
-            upstream: "demo".to_owned(),
-            write: Write::None,
-            login: false,
-            touch: true,
-            origins: Vec::new(),
-            end_app_cookies: Vec::new(),
-            strip_prefix: None,
-            preserve_host: true,
-            timeout: Timeouts { connect: Duration::ZERO, read: Duration::ZERO, idle_websocket: Duration::ZERO },
-            max_body: None,
-            when_down: WhenDown::Unavailable,
-            headers: HeaderSettings {
-                fields: Fields::All,
-                encoding: Encoding::Percent,
-                max_bytes: 8192,
-                overflow: Overflow::Drop,
-                set: Vec::new(),
-            },
-        })
-    }
 
     fn found<'a>(routes: &'a Routes, host: &str, path: &str, method: &str) -> Result<&'a str, NoRoute> {
         routes.find(host, path, method).map(|route| route.name.as_str())

@@ -135,6 +135,6 @@ impl Met {
     /// A header that the app gets from us.
     pub fn told(&self, name: &str) -> Option<&str> {
         let Met::App(visit) = self else { panic!("the app was not asked") };
-        visit.dressed.headers.iter().find(|(found, _)| found == name).and_then(|(_, value)| value.to_str().ok())
+        visit.dressed.headers().find(|(found, _)| *found == name).and_then(|(_, value)| value.to_str().ok())
     }
 }

@@ -96,7 +96,7 @@ impl Bench {
             Verdict::Own(endpoint) => self.edge.answer(endpoint, &inbound, &head.headers, body.as_bytes()).await,
             Verdict::Refuse(refusal) => refusal.rejection.reply(inbound.asker, self.edge.manner(&head.headers)),
             Verdict::Forward(visit) => {
-                let user = visit.dressed.user.clone().unwrap_or_default();
+                let user = visit.dressed.user().unwrap_or_default().to_owned();
                 return Answer { status: 200, headers: Vec::new(), text: format!("the app greets {user}") };
             }
         };
