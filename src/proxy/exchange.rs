@@ -10,6 +10,7 @@ use crate::inbound::{Asker, Inbound, address_text};
 use crate::rejection::Rejection;
 use crate::session::Event;
 use crate::telemetry::AccessLine;
+use http::HeaderMap;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::sync::Arc;
@@ -120,8 +121,8 @@ impl Exchange {
     }
 
     /// Whether a person or a script asks; a head that was not understood gets a page.
-    pub(super) fn asker(&self) -> Asker {
-        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker)
+    pub(super) fn asker(&self, headers: &HeaderMap) -> Asker {
+        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker(headers))
     }
 
     /// Writes the access line.

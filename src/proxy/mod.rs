@@ -355,8 +355,8 @@ impl ProxyHttp for Proxy {
             exchange.refusal = Some(rejection.clone());
             if session.response_written().is_none_or(|head| head.status.is_informational()) {
                 status = rejection.status();
-                let asker = exchange.asker();
-                let manner = self.edge().manner(&session.req_header().headers);
+                let headers = &session.req_header().headers;
+                let (asker, manner) = (exchange.asker(headers), self.edge().manner(headers));
                 let mut reply = rejection.reply(asker, manner);
                 reply.headers.extend(exchange.refusal_cookies.drain(..).map(|cookie| (http::header::SET_COOKIE, cookie)));
                 session.set_keepalive(None);
