@@ -73,7 +73,8 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::header::request::Dressed;
-    use crate::route::{HeaderSettings, plain};
+    use crate::route::HeaderSettings;
+    use crate::route::tests::route;
     use crate::session::record::Data;
 
     fn record(data: &str) -> Arc<Record> {
@@ -84,9 +85,13 @@ mod tests {
         Dressed::new(outfit.clone(), None).headers().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap())).collect()
     }
 
+    fn any() -> Arc<Route> {
+        route("", "/*", &[])
+    }
+
     #[test]
     fn a_session_that_stays_as_it_is_is_written_once() {
-        let (wardrobe, record, route) = (Wardrobe::default(), record(r#"{"a":1}"#), plain("", "/*", &[]));
+        let (wardrobe, record, route) = (Wardrobe::default(), record(r#"{"a":1}"#), any());
         let outfit = || wardrobe.outfit(&record, &route, "h", Some("ada")).unwrap();
 
         assert!(Arc::ptr_eq(&outfit(), &outfit()));
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_record_in_the_place_of_one_that_is_gone_is_told_as_it_is() {
-        let (wardrobe, route) = (Wardrobe::default(), plain("", "/*", &[]));
+        let (wardrobe, route) = (Wardrobe::default(), any());
 
         for number in 0..1000 {
             let told = told(&wardrobe.outfit(&record(&format!(r#"{{"a":{number}}}"#)), &route, "h", None).unwrap());
@@ -104,7 +109,7 @@ mod tests {
 
     #[test]
     fn nobody_can_change_a_record_in_its_place() {
-        let (wardrobe, mut record, route) = (Wardrobe::default(), record(r#"{"a":1}"#), plain("", "/*", &[]));
+        let (wardrobe, mut record, route) = (Wardrobe::default(), record(r#"{"a":1}"#), any());
         wardrobe.outfit(&record, &route, "h", None).unwrap();
 
         assert!(Arc::get_mut(&mut record).is_none());
@@ -116,8 +121,8 @@ mod tests {
     #[test]
     fn another_route_handle_or_user_has_an_outfit_of_its_own() {
         let (wardrobe, record) = (Wardrobe::default(), record(r#"{"a":"\u00e9"}"#));
-        let raw = HeaderSettings { encoding: crate::route::Encoding::Base64Url, ..plain("", "/*", &[]).headers.clone() };
-        let routes = [plain("", "/*", &[]), Arc::new(Route { headers: raw, ..Route::clone(&plain("", "/*", &[])) })];
+        let raw = HeaderSettings { encoding: crate::route::Encoding::Base64Url, ..any().headers.clone() };
+        let routes = [any(), Arc::new(Route { headers: raw, ..Route::clone(&any()) })];
         let told = |route: &Arc<Route>, handle, user| told(&wardrobe.outfit(&record, route, handle, user).unwrap());
 
         for _ in 0..2 {
