@@ -130,6 +130,7 @@ mod tests {
             assert!(told(&routes[1], "h", None).ends_with("x-session-a: w6k\n"));
             assert!(told(&routes[0], "g", None).starts_with("x-session-handle: g\n"));
             assert!(told(&routes[0], "h", Some("ada")).contains("x-session-user: ada\n"));
+            assert!(!told(&routes[0], "h", None).contains("x-session-user"));
         }
     }
 }
