@@ -8,7 +8,8 @@ pub use departure::{Departure, Refused};
 use crate::access::{self, Doors, Passage};
 use crate::endpoint::{Desk, Endpoint, own_cookie};
 use crate::header::names::Reserved;
-use crate::header::request::{Dressed, Dresser, TooLarge, View};
+use crate::header::request::{Dressed, TooLarge};
+use crate::header::wardrobe::Wardrobe;
 use crate::inbound::{Inbound, Malformed, Site, address_text};
 use crate::pages::Look;
 use crate::rejection::Rejection;
@@ -35,6 +36,7 @@ pub struct Edge {
     /// Where visitors sign in; `None` without `[login]`.
     desk: Option<Desk>,
     policy: Policy,
+    wardrobe: Wardrobe,
 }
 
 /// What the configuration says about who gets where.
@@ -107,7 +109,7 @@ impl Edge {
         }
         our_cookies.extend(own_cookie::NAMES.map(str::to_owned));
         let look = Look::plain().clone();
-        Edge { sessions, site, reserved, our_cookies, look, desk: None, policy }
+        Edge { sessions, site, reserved, our_cookies, look, desk: None, policy, wardrobe: Wardrobe::default() }
     }
 
     /// Reads a request's head into types.
@@ -171,16 +173,11 @@ impl Edge {
         Verdict::Forward(Box::new(Visit { inbound, route, visitor, dressed, lapse, keys, has_session, agent }))
     }
 
-    fn dress(&self, route: &Route, session: &Session) -> Result<Dressed, TooLarge> {
-        let record = session.record();
-        let ends = self.sessions.ends_at(session, route.touch);
-        let view = View {
-            handle: session.handle().as_str(),
-            user: session.user(),
-            data: &record.data,
-            expires_in: ends.map(|at| at.since(self.sessions.now()).as_secs()),
-        };
-        Dresser::new(&route.headers).dress(&view)
+    fn dress(&self, route: &Arc<Route>, session: &Session) -> Result<Dressed, TooLarge> {
+        let outfit = self.wardrobe.outfit(session.record(), route, session.handle().as_str(), session.user())?;
+        let now = self.sessions.now();
+        let expires_in = self.sessions.ends_at(session, route.touch, now).map(|at| at.since(now).as_secs());
+        Ok(Dressed::new(outfit, expires_in))
     }
 
     fn cookie_values(&self, inbound: &Inbound, headers: &HeaderMap) -> Vec<String> {

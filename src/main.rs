@@ -11,11 +11,11 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// jemalloc reads this before `main`. Each request takes a buffer of 64 KB: twice the most that a thread keeps at hand by default, and enough to
-/// look through all that it keeps. Together a twentieth of the work on a request.
+/// jemalloc reads this before `main`. Each request takes a buffer of 64 KB, which by default is enough to look through all that a thread keeps
+/// at hand. (The buffer itself is not kept there: `tcache_max` ends at 32 KB.)
 #[allow(unsafe_code, reason = "a symbol that a library in C asks for")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static ALLOCATOR_OPTIONS: &[u8] = b"tcache_max:65536,tcache_gc_incr_bytes:4194304\0";
+pub static ALLOCATOR_OPTIONS: &[u8] = b"tcache_gc_incr_bytes:4194304\0";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

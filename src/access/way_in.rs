@@ -58,7 +58,7 @@ impl Doors {
 
     /// The page that this request is about: for a page its own address, for anything that it sends or loads the page it comes from.
     fn page(&self, inbound: &Inbound, headers: &HeaderMap) -> Option<ReturnTo> {
-        let page = if inbound.asker == Asker::Person && reads(inbound) { wanted(inbound) } else { came_from(inbound, headers) };
+        let page = if inbound.asker(headers) == Asker::Person && reads(inbound) { wanted(inbound) } else { came_from(inbound, headers) };
         page.filter(|page| !self.is_one(page))
     }
 }
@@ -78,7 +78,7 @@ pub fn turned_away(passage: Passage, route: &Route, visitor: &Visitor, inbound: 
         return Rejection::Forbidden;
     }
     let redirects = match route.unauthenticated {
-        Unauthenticated::Auto => inbound.asker == Asker::Person,
+        Unauthenticated::Auto => inbound.asker(headers) == Asker::Person,
         Unauthenticated::Redirect => !inbound.upgrade,
         Unauthenticated::Unauthorized | Unauthenticated::Forbidden => false,
     };

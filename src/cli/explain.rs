@@ -145,7 +145,7 @@ async fn ask(edge: &Edge, site: &Url, question: &Explain, cookie: Option<&Header
         Verdict::Forward(visit) => {
             let prefix = visit.route.stripped(visit.inbound.target.path()).map(|(gone, _)| gone);
             let forwarded = forwarded::headers(&visit.inbound, &HeaderMap::new(), prefix);
-            let dressed = visit.dressed.headers.iter().map(|(name, value)| field(name.as_str(), value));
+            let dressed = visit.dressed.headers().map(|(name, value)| field(name.as_str(), value));
             Met::App(dressed.chain(forwarded.map(|(name, value)| field(name.as_str(), &value))).collect())
         }
     })

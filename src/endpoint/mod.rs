@@ -145,7 +145,7 @@ impl Question<'_> {
     }
 
     fn refuse(&self, rejection: &Rejection) -> Reply {
-        rejection.reply(self.inbound.asker, self.manner)
+        rejection.reply(self.inbound.asker(self.headers), self.manner)
     }
 }
 

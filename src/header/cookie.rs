@@ -1,12 +1,16 @@
 //! The `Cookie` header without ours, and `Set-Cookie` lines that an app may not send.
 
+use crate::session::cookie::parted;
 use http::HeaderValue;
 
 /// All lines joined by `; ` (RFC 9113 section 8.2.3), byte-exact but for our cookies; `None` when nothing is left.
 pub fn without<'a>(lines: impl Iterator<Item = &'a [u8]>, ours: &[String]) -> Option<HeaderValue> {
     let mut kept: Vec<u8> = Vec::new();
     for line in lines {
-        for pair in line.split(|b| *b == b';') {
+        let mut rest = Some(line);
+        while let Some(pairs) = rest {
+            let (pair, others) = parted(pairs, b';');
+            rest = others;
             if is_ours(name_of(pair), ours) || pair.trim_ascii().is_empty() {
                 continue;
             }
@@ -26,13 +30,12 @@ pub fn without<'a>(lines: impl Iterator<Item = &'a [u8]>, ours: &[String]) -> Op
 
 /// Whether a `Set-Cookie` line names a cookie of ours, in any case: browsers fold the prefixes' case.
 pub fn sets_one_of(line: &[u8], ours: &[String]) -> bool {
-    let pair = line.split(|b| *b == b';').next().unwrap_or_default();
-    is_ours(name_of(pair), ours)
+    is_ours(name_of(parted(line, b';').0), ours)
 }
 
 /// The trimmed name before `=`; a pair without `=` is all name to some readers and all value to others.
 fn name_of(pair: &[u8]) -> &[u8] {
-    pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
+    parted(pair, b'=').0.trim_ascii()
 }
 
 fn is_ours(name: &[u8], ours: &[String]) -> bool {

@@ -67,8 +67,9 @@ impl<R> Lines<R> {
         self.lines.retain(|line| keep(&line.name));
     }
 
-    /// Ready to be set. A value that is none, which no writer makes, becomes an empty one.
-    pub fn finish(self) -> Vec<(HeaderName, HeaderValue)> {
+    /// Ready to be set, in no more memory than they need. A value that is none, which no writer makes, becomes an empty one.
+    pub fn finish(mut self) -> Box<[(HeaderName, HeaderValue)]> {
+        self.text.shrink_to_fit();
         let text = Bytes::from(self.text);
         let value = |range| HeaderValue::from_maybe_shared(text.slice(range)).unwrap_or(HeaderValue::from_static(""));
         self.lines.into_iter().map(|line| (line.name, value(line.value))).collect()

@@ -10,3 +10,4 @@ pub mod names;
 pub mod request;
 pub mod response;
 pub mod strip;
+pub mod wardrobe;

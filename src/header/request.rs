@@ -7,6 +7,7 @@ use crate::session::record::{Data, Field};
 use http::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::io::Write as _;
+use std::sync::Arc;
 
 static HANDLE: HeaderName = HeaderName::from_static("x-session-handle");
 static USER: HeaderName = HeaderName::from_static("x-session-user");
@@ -17,23 +18,74 @@ static OVERFLOW: HeaderName = HeaderName::from_static("x-session-overflow");
 /// The longest list of dropped names.
 const MOST_NAMED: usize = 512;
 
+/// What `X-Session-Expires-In` takes on the wire at most.
+const EXPIRES_IN_MOST: usize = "x-session-expires-in: 18446744073709551615\r\n".len();
+
 /// A session as an app may see it.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub handle: &'a str,
     pub user: Option<&'a str>,
     pub data: &'a Data,
-    /// Seconds; `None`: never.
-    pub expires_in: Option<u64>,
 }
 
-/// The headers of one request.
+/// What a session's headers say as long as the session stays as it is, on one route.
+#[derive(Clone, Debug)]
+pub struct Outfit {
+    headers: Box<[(HeaderName, HeaderValue)]>,
+    handle: Box<str>,
+    user: Option<Box<str>>,
+    /// Nothing had to be left out for its size.
+    pub is_whole: bool,
+}
+
+/// The headers of one request; none without a session.
 #[derive(Clone, Debug, Default)]
 pub struct Dressed {
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    outfit: Option<Arc<Outfit>>,
+    expires_in: Option<HeaderValue>,
+}
+
+impl Dressed {
+    /// `expires_in` in seconds; `None`: never.
+    pub fn new(outfit: Arc<Outfit>, expires_in: Option<u64>) -> Self {
+        Dressed { outfit: Some(outfit), expires_in: expires_in.map(HeaderValue::from) }
+    }
+
+    /// All of them, each name once.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let lasting = self.outfit.iter().flat_map(|outfit| outfit.headers.iter()).map(|(name, value)| (name, value));
+        lasting.chain(self.expires_in.iter().map(|value| (&EXPIRES_IN, value)))
+    }
+
     /// Whose they are, for the log and for what must end with the session.
-    pub handle: Option<String>,
-    pub user: Option<String>,
+    pub fn handle(&self) -> Option<&str> {
+        self.outfit.as_ref().map(|outfit| outfit.handle())
+    }
+
+    /// The signed-in user.
+    pub fn user(&self) -> Option<&str> {
+        self.outfit.as_ref().and_then(|outfit| outfit.user())
+    }
+}
+
+impl Outfit {
+    /// The session's public name.
+    pub fn handle(&self) -> &str {
+        &self.handle
+    }
+
+    /// Its user.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
+        const AROUND: usize = 256;
+        const PER_LINE: usize = size_of::<(HeaderName, HeaderValue)>() + 48;
+        AROUND + self.headers.iter().map(|(name, value)| PER_LINE + name.as_str().len() + value.len()).sum::<usize>()
+    }
 }
 
 /// The session does not fit, and the route wants an error then.
@@ -63,8 +115,8 @@ impl<'a> Dresser<'a> {
         Dresser(settings)
     }
 
-    /// The headers for this session.
-    pub fn dress(&self, view: &View<'_>) -> Result<Dressed, TooLarge> {
+    /// The headers for this session, but for when it expires.
+    pub fn dress(&self, view: &View<'_>) -> Result<Outfit, TooLarge> {
         let mut lines = Lines::with_capacity(10, 256 + 3 * view.data.size());
         lines.push(Rank::Never, &HANDLE, |out| encode::text(view.handle, Encoding::Percent, out));
         if let Some(user) = view.user {
@@ -72,16 +124,13 @@ impl<'a> Dresser<'a> {
         }
         lines.push(Rank::Data, &DATA, |out| encode::json(&view.data.to_json(), out));
         self.push_fields(view.data, &mut lines);
-        if let Some(seconds) = view.expires_in {
-            lines.push(Rank::Never, &EXPIRES_IN, |out| write!(out, "{seconds}").is_ok());
-        }
         for (name, template) in &self.0.set {
             if let Some(text) = template.fill(|place| value_of(place, view)) {
                 self.push_text(Rank::Text, name, &text, &mut lines);
             }
         }
-        self.fit(&mut lines)?;
-        Ok(Dressed { headers: lines.finish(), handle: Some(view.handle.to_owned()), user: view.user.map(str::to_owned) })
+        let is_whole = self.fit(&mut lines)?;
+        Ok(Outfit { headers: lines.finish(), handle: view.handle.into(), user: view.user.map(Into::into), is_whole })
     }
 
     /// A header that the encoding cannot carry is left out: changed, it might name somebody else.
@@ -131,12 +180,12 @@ impl<'a> Dresser<'a> {
         }
     }
 
-    /// Drops what does not fit, and names it.
-    fn fit(&self, lines: &mut Lines<Rank>) -> Result<(), TooLarge> {
-        let size = |lines: &Lines<Rank>| lines.iter().map(Line::size).sum::<usize>();
+    /// Drops what does not fit, and names it; whether everything does.
+    fn fit(&self, lines: &mut Lines<Rank>) -> Result<bool, TooLarge> {
+        let size = |lines: &Lines<Rank>| EXPIRES_IN_MOST + lines.iter().map(Line::size).sum::<usize>();
         let (total, most) = (size(lines), self.0.max_bytes);
         if total <= most {
-            return Ok(());
+            return Ok(true);
         }
         if self.0.overflow == Overflow::Error {
             return Err(TooLarge { size: total, most });
@@ -153,7 +202,7 @@ impl<'a> Dresser<'a> {
             }
         }
         lines.push(Rank::Never, &OVERFLOW, |out| out.write_all(&named).is_ok());
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -213,9 +262,8 @@ mod tests {
 
     fn dressed(settings: &HeaderSettings, data: &str, user: Option<&str>) -> Vec<String> {
         let data = Data::parse(data).unwrap();
-        let view = View { handle: "h", user, data: &data, expires_in: Some(60) };
-        let dressed = Dresser::new(settings).dress(&view).unwrap();
-        dressed.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+        let outfit = Dresser::new(settings).dress(&View { handle: "h", user, data: &data }).unwrap();
+        Dressed::new(Arc::new(outfit), Some(60)).headers().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
     #[test]
@@ -259,17 +307,17 @@ mod tests {
 
         let seen = dressed(&HeaderSettings { set, ..settings() }, r#"{"mail":"é"}"#, Some("ada"));
 
-        assert_eq!(seen[5..], ["remote-user: ada@h", "x-mail: %C3%A9"]);
+        assert_eq!(seen[4..], ["remote-user: ada@h", "x-mail: %C3%A9", "x-session-expires-in: 60"]);
     }
 
     #[test]
     fn what_does_not_fit_is_dropped_by_rank_and_named() {
         let data = format!(r#"{{"short":"s","long":"{}","list":["{}"]}}"#, "l".repeat(60), "x".repeat(40));
 
-        let seen = dressed(&HeaderSettings { max_bytes: 217, ..settings() }, &data, Some("ada"));
+        let seen = dressed(&HeaderSettings { max_bytes: 235, ..settings() }, &data, Some("ada"));
 
         let named = "x-session-overflow: x-session-data, x-session-list, x-session-long";
-        assert_eq!(seen[2..], ["x-session-short: s", "x-session-expires-in: 60", named]);
+        assert_eq!(seen[2..], ["x-session-short: s", named, "x-session-expires-in: 60"]);
     }
 
     #[test]
@@ -277,7 +325,7 @@ mod tests {
         let data = Data::parse(&format!(r#"{{"a":"{}"}}"#, "x".repeat(300))).unwrap();
         let strict = HeaderSettings { max_bytes: 200, overflow: Overflow::Error, ..settings() };
 
-        assert!(Dresser::new(&strict).dress(&View { handle: "h", user: None, data: &data, expires_in: None }).is_err());
+        assert!(Dresser::new(&strict).dress(&View { handle: "h", user: None, data: &data }).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use target::{PathPolicy, Target};
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{Method, Version};
+use http::{HeaderMap, Method, Version};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -109,7 +109,6 @@ pub struct Inbound {
     pub upgrade: bool,
     /// A CORS preflight (Fetch standard): it carries no cookies and asks about the real request, which comes later.
     pub preflight: bool,
-    pub asker: Asker,
 }
 
 impl Inbound {
@@ -127,7 +126,6 @@ impl Inbound {
         let client = Client::of(peer, &head.headers, &site.trusted_proxies);
         let secure =
             site.public.as_ref().is_some_and(|public| public.https) || (client.peer_trusted && client::forwarded_https(&head.headers));
-        let upgrade = is_websocket(head);
         Ok(Inbound {
             method: head.method.clone(),
             version: head.version,
@@ -135,10 +133,14 @@ impl Inbound {
             host,
             secure,
             client,
-            upgrade,
+            upgrade: is_websocket(head),
             preflight: is_preflight(head),
-            asker: Asker::of(&head.headers, upgrade),
         })
+    }
+
+    /// Who is to read an answer of ours. Asked of the few requests that get one.
+    pub fn asker(&self, headers: &HeaderMap) -> Asker {
+        Asker::of(headers, self.upgrade)
     }
 
     /// This site as a browser writes it into `Origin` (RFC 6454): scheme, host, and the port if it is not the scheme's own.
@@ -181,6 +183,11 @@ fn is_websocket(head: &Parts) -> bool {
     let only_websocket =
         matches!((upgrades.next(), upgrades.next()), (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"websocket"));
     // A handshake has no body (RFC 6455 section 4.1): bytes of one would be taken for frames.
-    let bodiless = !head.headers.contains_key(TRANSFER_ENCODING) && head.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0");
-    only_websocket && bodiless && head.version == Version::HTTP_11 && head.method == Method::GET && Nominated::read(&head.headers).upgrade
+    let is_bodiless =
+        || !head.headers.contains_key(TRANSFER_ENCODING) && head.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0");
+    only_websocket
+        && is_bodiless()
+        && head.version == Version::HTTP_11
+        && head.method == Method::GET
+        && Nominated::read(&head.headers).upgrade
 }

@@ -9,7 +9,7 @@ use crate::inbound::{self, Inbound, Malformed};
 use crate::rejection::Rejection;
 use crate::reply::Reply;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, SET_COOKIE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -108,12 +108,10 @@ pub fn set_target(request: &mut Parts, inbound: &Inbound, path: &str) -> Result<
 
 /// The visitor's cookies without ours, in one line (HTTP/2 may send crumbs: RFC 9113 section 8.2.3).
 pub fn set_cookies(headers: &mut HeaderMap, ours: &[String]) {
-    if !headers.contains_key(COOKIE) {
-        return;
-    }
-    match cookie::without(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), ours) {
-        Some(rest) => drop(headers.insert(COOKIE, rest)),
-        None => drop(headers.remove(COOKIE)),
+    let Ok(Entry::Occupied(mut lines)) = headers.try_entry(COOKIE) else { return };
+    match cookie::without(lines.iter().map(HeaderValue::as_bytes), ours) {
+        Some(rest) => drop(lines.insert(rest)),
+        None => drop(lines.remove()),
     }
 }
 

@@ -6,7 +6,6 @@ use super::upstream::Upstream;
 use super::{MOST_INTERIM, Proxy, downstream, unpanicked};
 use crate::edge::{Refused, Visit};
 use crate::header::forwarded;
-use crate::header::request::Dressed;
 use crate::rejection::Rejection;
 use crate::session::Event;
 use http::HeaderValue;
@@ -24,17 +23,19 @@ impl Proxy {
         downstream::set_target(request, inbound, path)?;
         let own_host = if visit.route.preserve_host { None } else { upstream.and_then(Upstream::authority) };
         let host = own_host.as_deref().unwrap_or(inbound.host.authority());
-        // Named once, as was checked: nothing to do if it is the right one.
         let headers = &mut request.headers;
+        // At once: a map that grows field by field is built anew each time.
+        let room = visit.dressed.headers().count() + forwarded::MOST;
+        headers.try_reserve(room).or_err(ErrorType::InternalError, "more header fields than a map holds")?;
+        // Named once, as was checked: nothing to do if it is the right one.
         if headers.get(HOST).is_none_or(|said| said != host) {
             headers.insert(HOST, HeaderValue::try_from(host).or_err(ErrorType::InternalError, "a checked host is no header value")?);
         }
         downstream::set_cookies(headers, &self.edge().our_cookies);
         let told = forwarded::headers(inbound, headers, stripped);
         // No name of these is the client's: `early_request_filter` has stripped them before anything else was done.
-        let (own, most) = (&visit.dressed.headers, "more header fields than a map holds");
-        headers.try_reserve(own.len() + forwarded::MOST).or_err(ErrorType::InternalError, most)?;
-        for (name, value) in told.chain(own.iter().cloned()) {
+        let own = visit.dressed.headers().map(|(name, value)| (name.clone(), value.clone()));
+        for (name, value) in told.chain(own) {
             headers.insert(name, value);
         }
         Ok(())
@@ -75,12 +76,11 @@ impl Proxy {
     /// The WebSockets of a session do not outlive it.
     fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
         let Some(visit) = visit else { return };
-        let Dressed { handle, user, .. } = &visit.dressed;
-        match (event, handle, user) {
-            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close(Name::User(user.clone())),
+        match (event, visit.dressed.handle(), visit.dressed.user()) {
+            (Event::EndedAll, _, Some(user)) => self.shared.tunnels.close(Name::User(user.to_owned())),
             // A login ends the session that the visitor came with.
             (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
-                self.shared.tunnels.close(Name::Session(handle.clone()));
+                self.shared.tunnels.close(Name::Session(handle.to_owned()));
             }
             (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
             _ => {}

@@ -10,6 +10,7 @@ use crate::inbound::{Asker, Inbound, address_text};
 use crate::rejection::Rejection;
 use crate::session::Event;
 use crate::telemetry::AccessLine;
+use http::HeaderMap;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::sync::Arc;
@@ -123,8 +124,8 @@ impl Exchange {
     }
 
     /// Whether a person or a script asks; a head that was not understood gets a page.
-    pub(super) fn asker(&self) -> Asker {
-        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker)
+    pub(super) fn asker(&self, headers: &HeaderMap) -> Asker {
+        self.inbound.as_ref().map_or(Asker::Person, |inbound| inbound.asker(headers))
     }
 
     /// Writes the access line.
@@ -133,7 +134,7 @@ impl Exchange {
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
         let (visit, facts) = (self.visit.as_deref(), &self.facts);
         let route = visit.map(|visit| &visit.route).or(facts.route.as_ref()).map(|route| route.name.as_str());
-        let handle = facts.handle.as_deref().or_else(|| visit.and_then(|visit| visit.dressed.handle.as_deref()));
+        let handle = facts.handle.as_deref().or_else(|| visit.and_then(|visit| visit.dressed.handle()));
         let lapse = facts.lapse.or_else(|| visit.and_then(|visit| visit.lapse)).filter(|_| self.event == Event::None);
         let truncated = || error.map(|error| error.etype().as_str().to_owned());
         let reason = self.refusal.as_ref().map(|refusal| refusal.log_reason().to_owned());

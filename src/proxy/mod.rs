@@ -156,7 +156,7 @@ impl Proxy {
         let Some(visit) = &exchange.visit else { return exchange.refuse(Rejection::Defect) };
         let timeout = visit.route.timeout;
         let Some(upstream) = self.shared.upstreams.get(&visit.route.upstream) else { return exchange.refuse(Rejection::Defect) };
-        let order = *exchange.order.get_or_insert_with(|| upstream.order(visit.dressed.handle.as_deref()));
+        let order = *exchange.order.get_or_insert_with(|| upstream.order(visit.dressed.handle()));
         let unreached = exchange.unreached;
         exchange.upstream = Some(upstream.clone());
         let patience = Patience { connect: timeout.connect, read: timeout.read };
@@ -374,8 +374,8 @@ impl ProxyHttp for Proxy {
             exchange.refusal = Some(rejection.clone());
             if session.response_written().is_none_or(|head| head.status.is_informational()) {
                 status = rejection.status();
-                let asker = exchange.asker();
-                let manner = self.edge().manner(&session.req_header().headers);
+                let headers = &session.req_header().headers;
+                let (asker, manner) = (exchange.asker(headers), self.edge().manner(headers));
                 let mut reply = rejection.reply(asker, manner);
                 reply.headers.extend(exchange.refusal_cookies.drain(..).map(|cookie| (http::header::SET_COOKIE, cookie)));
                 session.set_keepalive(None);

@@ -84,7 +84,7 @@ pub fn values<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &str) -> Vec<Stri
 }
 
 /// What is before the first separator, and what is behind it if there is one.
-fn parted(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+pub fn parted(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(separator, bytes).and_then(|at| bytes.split_at_checked(at)) {
         Some((before, behind)) => (before, behind.get(1..)),
         None => (bytes, None),

@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// Contents and times.
-    pub fn record(&self) -> &Record {
+    pub fn record(&self) -> &Arc<Record> {
         &self.record
     }
 }
@@ -186,12 +186,12 @@ impl Sessions {
             if seen.len() == MOST_READS {
                 break;
             }
-            seen.push(key.clone());
-            match self.look_up(verified.id, key, !verified.is_current).await {
+            match self.look_up(verified.id, &key, !verified.is_current).await {
                 Ok(Ok(session)) => return Visitor::Known(Arc::new(session)),
                 Ok(Err(lapsed)) => lapse = lapse.or(Some(lapsed)),
                 Err(error) => return Visitor::Unreachable { keys: self.keys(values), error },
             }
+            seen.push(key);
         }
         lapse.map_or(Visitor::Stranger, Visitor::Lapsed)
     }
@@ -249,12 +249,11 @@ impl Sessions {
     }
 
     /// When the session ends if nothing more happens after this use.
-    pub fn ends_at(&self, session: &Session, touches: bool) -> Option<Timestamp> {
+    pub fn ends_at(&self, session: &Session, touches: bool, now: Timestamp) -> Option<Timestamp> {
         let stored = session.record.expires_at?;
         if !touches {
             return Some(stored);
         }
-        let now = self.now();
         let due = self.options.lifecycle.is_touch_due(&session.record, now);
         let moved = self.options.lifecycle.expires_at(&session.record, now).filter(|_| due);
         Some(moved.map_or(stored, |moved| moved.max(stored)))
@@ -285,9 +284,9 @@ impl Sessions {
         self.store.describe()
     }
 
-    async fn look_up(&self, id: SessionId, key: SessionKey, resign: bool) -> Result<Result<Session, Lapse>, Arc<StoreError>> {
+    async fn look_up(&self, id: SessionId, key: &SessionKey, resign: bool) -> Result<Result<Session, Lapse>, Arc<StoreError>> {
         // Whether a pointer whose visitor was told a later id led here.
-        let (mut key, mut is_old) = (key, false);
+        let (mut key, mut is_old) = (key.clone(), false);
         for _ in 0..MOST_STEPS {
             let (record, version) = match self.load_live(&key).await? {
                 Ok(found) => found,

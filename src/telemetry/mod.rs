@@ -4,7 +4,7 @@ mod json;
 
 pub use json::Json;
 
-use std::io::{BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
 use tracing::Level;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -24,6 +24,10 @@ pub enum Format {
 /// Lines that wait to be written. If nobody reads standard error for so long, further ones are lost: no request waits for a log.
 const MOST_WAITING: usize = 8192;
 
+/// The log's thread rests for so long after each write: on a busy site it is woken, and writes, a hundred times a second instead of with
+/// nearly every line.
+const REST: Duration = Duration::from_millis(10);
+
 /// Writes what still waits when it is dropped.
 #[must_use]
 pub struct Logging(#[allow(dead_code)] WorkerGuard);
@@ -36,24 +40,39 @@ pub fn start(level: Level, format: Format) -> Logging {
     let library = LevelFilter::from_level(level).min(LevelFilter::WARN);
     let targets = Targets::new().with_default(library).with_target("cloakroom", level).with_target("access", level);
     let json = match format {
-        Format::Auto => !std::io::stderr().is_terminal(),
+        Format::Auto => !io::stderr().is_terminal(),
         Format::Text => false,
         Format::Json => true,
     };
-    // The buffer makes one write of all the lines that came while the last one was under way.
+    // The buffer makes one write of all the lines that came while the thread rested.
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(MOST_WAITING)
         .thread_name("log")
-        .finish(BufWriter::with_capacity(32 << 10, std::io::stderr()));
+        .finish(Unhurried(BufWriter::with_capacity(32 << 10, io::stderr())));
     let registry = tracing_subscriber::registry().with(targets);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     // `try_init` also routes the `log` facade of the libraries here.
     let _ = if json {
         registry.with(layer.event_format(Json)).try_init()
     } else {
-        registry.with(layer.with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).compact()).try_init()
+        registry.with(layer.with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).compact()).try_init()
     };
     Logging(guard)
+}
+
+/// Rests after each flush, which the log's thread asks for whenever no line waits.
+struct Unhurried<W>(W);
+
+impl<W: Write> Write for Unhurried<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        std::thread::sleep(REST);
+        Ok(())
+    }
 }
 
 /// An error and what caused it, in one line. What a message repeats of its cause is said once.

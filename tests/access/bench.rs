@@ -57,8 +57,8 @@ impl Bench {
         }
         let (head, ()) = request.body(()).expect("a request").into_parts();
         let inbound = self.edge.understand(&head, target.as_bytes(), [192, 0, 2, 1].into()).expect("understood");
-        let (inbound, asker) = (Arc::new(inbound.clone()), inbound.asker);
-        match self.edge.receive(inbound, &head.headers).await {
+        let asker = inbound.asker(&head.headers);
+        match self.edge.receive(Arc::new(inbound), &head.headers).await {
             Verdict::Forward(visit) => Met::App(visit),
             Verdict::Refuse(refusal) => Met::Us(refusal.rejection.reply(asker, self.edge.manner(&head.headers))),
             Verdict::Own(endpoint) => panic!("{} is a page of ours", endpoint.name()),
@@ -135,6 +135,6 @@ impl Met {
     /// A header that the app gets from us.
     pub fn told(&self, name: &str) -> Option<&str> {
         let Met::App(visit) = self else { panic!("the app was not asked") };
-        visit.dressed.headers.iter().find(|(found, _)| found == name).and_then(|(_, value)| value.to_str().ok())
+        visit.dressed.headers().find(|(found, _)| *found == name).and_then(|(_, value)| value.to_str().ok())
     }
 }

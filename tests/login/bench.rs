@@ -94,9 +94,9 @@ impl Bench {
         let inbound = Arc::new(self.edge.understand(&head, target.as_bytes(), [192, 0, 2, 1].into()).expect("understood"));
         let reply = match self.edge.receive(inbound.clone(), &head.headers).await {
             Verdict::Own(endpoint) => self.edge.answer(endpoint, &inbound, &head.headers, body.as_bytes()).await,
-            Verdict::Refuse(refusal) => refusal.rejection.reply(inbound.asker, self.edge.manner(&head.headers)),
+            Verdict::Refuse(refusal) => refusal.rejection.reply(inbound.asker(&head.headers), self.edge.manner(&head.headers)),
             Verdict::Forward(visit) => {
-                let user = visit.dressed.user.clone().unwrap_or_default();
+                let user = visit.dressed.user().unwrap_or_default().to_owned();
                 return Answer { status: 200, headers: Vec::new(), text: format!("the app greets {user}") };
             }
         };

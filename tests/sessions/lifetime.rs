@@ -251,7 +251,7 @@ async fn what_the_visitor_is_told_of_the_end_is_what_happens() {
     bench.clock.advance(DAY);
     let session = bench.see(&cookie).await;
 
-    let told = bench.sessions.ends_at(&session, true).unwrap();
+    let told = bench.sessions.ends_at(&session, true, bench.sessions.now()).unwrap();
     bench.send(&cookie, nothing()).await;
     bench.settle().await;
 
