@@ -102,7 +102,7 @@ pub fn turned_away(passage: Passage, route: &Route, visitor: &Visitor, inbound: 
 /// A script was waiting for news, and a redirect would bring it a login page as if that were the news: 401, even where `unauthenticated`
 /// leads scripts to the login too.
 pub fn turned_out(route: &Route, inbound: &Inbound, headers: &HeaderMap, doors: &Doors) -> Rejection {
-    if route.session == SessionUse::Required && inbound.asker == Asker::Person && reads(inbound) {
+    if route.session == SessionUse::Required && inbound.asker(headers) == Asker::Person && reads(inbound) {
         return turned_away(Passage::NeedsUser, route, &Visitor::Lapsed(Lapse::Ended), inbound, headers, doors);
     }
     let login = doors.login_url(doors.page(inbound, headers).as_ref(), false);

@@ -175,6 +175,9 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     if steps.is_empty() {
         return Ok(());
     }
+    if layout > 0 {
+        tracing::info!(layout, newest = LAYOUT, "bringing the session file up to date");
+    }
     // A write-ahead log would grow to twice the file.
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     connection.execute_batch(&format!("BEGIN; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT;"))

@@ -142,16 +142,17 @@ impl Groups {
         let latest = Instant::now() + self.limit / 10;
         let mut state = self.lock();
         let (mut group, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = state.waiting.pop_front_if(|next| bytes == 0 || bytes + next.statement.as_bytes().len() <= MOST_BYTES) {
+        let fits = |bytes: usize, next: &Waiting| bytes == 0 || bytes + next.statement.as_bytes().len() <= MOST_BYTES;
+        while group.len() < MOST
+            && state.waiting.front().is_some_and(|next| fits(bytes, next))
+            && let Some(next) = state.waiting.pop_front()
+        {
             if next.deadline < latest {
                 let _ = next.answer.send(Err(errors::unavailable(next.subject.during, Applied::No, Unanswered::NotBegun)));
                 continue;
             }
             bytes += next.statement.as_bytes().len();
             group.push(next);
-            if group.len() == MOST {
-                break;
-            }
         }
         if group.is_empty() {
             state.lanes_in_use -= 1;
