@@ -63,21 +63,28 @@ impl Codec {
 
     /// The version that a record has when this codec has written it; `None` if it cannot be written at all.
     pub fn version_after(&self, record: &Record, seen: Option<&Version>, now: Timestamp) -> Option<Version> {
-        let written = match seen {
-            Some(seen) => self.update(seen, record, now).ok()?.get_document("$set").ok()?.clone(),
-            None => self.fields(record, None).ok()?,
+        let before = match seen {
+            Some(seen) => before(seen).ok()?,
+            None => None,
         };
+        let mut written = doc! { "session": self.session(record, before.as_deref()).ok()? };
+        if before.is_some_and(|before| value(&before, "lastModified").is_some()) {
+            written.insert("lastModified", date(now));
+        }
         let written = RawDocumentBuf::try_from(&written).ok()?;
-        Some(Version { revision: Some(record.revision), session: Some(seen_session(&written)) })
+        Some(Version { revision: Some(record.revision), session: Some(written.as_bytes().into()) })
     }
 
-    fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Result<Document, StoreError> {
-        let session = match self.format {
+    fn session(&self, record: &Record, before: Option<&RawDocument>) -> Result<Bson, StoreError> {
+        Ok(match self.format {
             _ if record.ended.is_some() => self.nothing(),
             Format::String => Bson::String(json::write(&record.cookie, &record.data)),
             Format::Document => Bson::Document(sub_document(record, before).map_err(|_| StoreError::TooLarge)?),
-        };
-        let mut fields = doc! { "session": session, "revision": i64::try_from(record.revision).unwrap_or(i64::MAX) };
+        })
+    }
+
+    fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Result<Document, StoreError> {
+        let mut fields = doc! { "session": self.session(record, before)?, "revision": i64::try_from(record.revision).unwrap_or(i64::MAX) };
         let moments = [
             ("expires", record.expires_at),
             ("createdAt", record.created_at),

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// Commands under way at most. More make each smaller, and so dearer; one alone would let a connection that hangs hold up everybody.
-const LANES: usize = 4;
+const LANES: usize = 2;
 
 /// Changes in one command at most, and their bytes: the first ones must not wait long for the last ones.
 const MOST: usize = 64;
