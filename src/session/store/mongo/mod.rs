@@ -7,6 +7,7 @@ mod epochs;
 mod errors;
 mod group;
 mod indexes;
+mod outcome;
 mod stream;
 pub mod values;
 
@@ -22,10 +23,11 @@ use async_trait::async_trait;
 use document::Codec;
 use errors::unavailable;
 use futures_util::TryStreamExt as _;
-use group::{Change, Groups, Proof};
+use group::{Change, Groups};
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::ReadConcern;
+use outcome::Proof;
 use std::sync::Arc;
 use std::time::Duration;
 
