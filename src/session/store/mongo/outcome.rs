@@ -117,9 +117,12 @@ impl Refused {
 
 /// Some statements matched nothing, and the server does not say which: the documents do.
 async fn looked_up(database: &Database, collection: &str, report: &Report, subjects: &[Subject]) -> Vec<Answer> {
-    let keys: Vec<&str> = subjects.iter().map(|subject| subject.key.as_str()).collect();
-    let found =
-        async { database.collection::<RawDocumentBuf>(collection).find(doc! { "_id": { "$in": keys } }).await?.try_collect().await };
+    // One is asked for by its own name, so that nobody has to look into a list to see which shard is meant.
+    let which = match subjects {
+        [only] => Bson::from(only.key.as_str()),
+        _ => Bson::from(doc! { "$in": subjects.iter().map(|subject| subject.key.as_str()).collect::<Vec<_>>() }),
+    };
+    let found = async { database.collection::<RawDocumentBuf>(collection).find(doc! { "_id": which }).await?.try_collect().await };
     let documents: Vec<RawDocumentBuf> = match found.await {
         Ok(documents) => documents,
         Err(error) => {
