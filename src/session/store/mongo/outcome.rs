@@ -37,7 +37,7 @@ struct Report {
     refused: HashMap<usize, Refused>,
 }
 
-/// A statement that the server did not carry out.
+/// A statement that the server says it did not carry out.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("MongoDB refused the change: {message} ({code})")]
 struct Refused {
@@ -110,8 +110,13 @@ impl Report {
 }
 
 impl Refused {
+    /// Any other refusal leaves it open: an earlier try may have been carried out, and a router tells a shard's lost answer in this way too.
     fn told(&self, during: Operation) -> Answer {
-        Err(if errors::is_too_large(self.code) { StoreError::TooLarge } else { errors::unavailable(during, Applied::No, self.clone()) })
+        Err(if errors::is_too_large(self.code) {
+            StoreError::TooLarge
+        } else {
+            errors::unavailable(during, Applied::Unknown, self.clone())
+        })
     }
 }
 
