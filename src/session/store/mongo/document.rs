@@ -152,7 +152,7 @@ impl Codec {
             Some(RawBsonRef::Document(session)) => parse_sub_document(session)?,
             _ => return Err(unreadable("the session field is missing or of another type")),
         };
-        let revision = value(document, "revision").and_then(revision_of);
+        let revision = revision_in(document);
         let own = number(value(document, "maxAge"));
         let configured = self.configured_max_age.and_then(|length| i64::try_from(length.as_millis()).ok());
         // A Node app marks a session's own lifetime nowhere else; in documents of ours the mark decides.
@@ -257,6 +257,11 @@ pub fn mark_of(document: &RawDocument) -> Option<WriteToken> {
 /// When a document's session was last in use.
 pub fn used_at(document: &RawDocument) -> Option<Timestamp> {
     moment(document, "updatedAt")
+}
+
+/// The revision that a document has.
+pub fn revision_in(document: &RawDocument) -> Option<u64> {
+    value(document, "revision").and_then(revision_of)
 }
 
 /// What a later compare-and-swap must find unchanged, as the bytes of a small document.

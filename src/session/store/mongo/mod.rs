@@ -172,7 +172,7 @@ impl SessionStore for MongoStore {
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
         let (filter, update) = (document::exactly(key, seen, now)?, self.codec.update(seen, &record, now)?);
-        let (during, key, proof) = (Operation::Update, key.clone(), Proof::Mark(record.last_write.clone()));
+        let (during, key, proof) = (Operation::Update, key.clone(), Proof::Mark(record.last_write.clone(), record.revision));
         self.groups.make(Change { during, key, filter, update, proof, now }).await
     }
 
