@@ -6,14 +6,14 @@
 //! holds up those of its command at most: when a command takes long, changes travel alone for a while, as many at a time as there are
 //! connections.
 
-use super::super::{Applied, Operation, StoreError};
+use super::super::{Applied, Operation};
 use super::errors;
 use super::outcome::{Answer, Proof, Subject, carry_out};
 use crate::clock::Timestamp;
 use crate::mongo::{Connection, Unanswered};
 use crate::session::id::SessionKey;
 use mongodb::Client;
-use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, rawdoc};
+use mongodb::bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::pin;
@@ -39,8 +39,8 @@ const MOST_BYTES: usize = 256 * 1024;
 pub struct Change {
     pub during: Operation,
     pub key: SessionKey,
-    pub filter: Document,
-    pub update: Document,
+    pub filter: RawDocumentBuf,
+    pub update: RawDocumentBuf,
     /// By what the document shows that this change was made.
     pub proof: Proof,
     pub now: Timestamp,
@@ -83,8 +83,7 @@ impl Groups {
     pub async fn make(self: &Arc<Self>, change: Change) -> Answer {
         let deadline = Instant::now() + self.limit;
         let Change { during, key, filter, update, proof, now } = change;
-        let raw = |document: &Document| RawDocumentBuf::try_from(document).map_err(|_| StoreError::TooLarge);
-        let statement = rawdoc! { "q": raw(&filter)?, "u": raw(&update)? };
+        let statement = rawdoc! { "q": filter, "u": update };
         let (answer, answered) = oneshot::channel();
         let ticket = self.line_up(statement, deadline, Subject { during, key, proof, now }, answer);
         match timeout_at(deadline, answered).await {

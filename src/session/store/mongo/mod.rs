@@ -128,7 +128,6 @@ impl SessionStore for MongoStore {
     async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
         let (key, document) = (key.clone(), self.codec.new_document(key, &record)?);
         self.run(Operation::Create, move |collection| async move {
-            let document = RawDocumentBuf::try_from(&document).map_err(|_| StoreError::TooLarge)?;
             let taken = match collection.insert_one(document).await {
                 Ok(_) => return Ok(()),
                 Err(error) => errors::map(Operation::Create, error),
