@@ -13,6 +13,9 @@ use mongodb::bson::{Bson, DateTime, Document, RawArrayBuf, RawBson, RawBsonRef, 
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What a document needs beside a session's data, in bytes and mostly: growing costs more than writing.
+const ROOM: usize = 1024;
+
 /// The fields of a document that is written, and the names of those that the record lacks.
 struct Fields {
     present: RawDocumentBuf,
@@ -45,7 +48,7 @@ impl Codec {
     /// document has it, it is kept up to date.
     pub fn update(&self, seen: &Version, record: &Record, now: Timestamp) -> Result<RawDocumentBuf, StoreError> {
         let before = before(seen)?;
-        let mut fields = self.fields(RawDocumentBuf::new(), record, before)?;
+        let mut fields = self.fields(with_room(record.data.size() + ROOM), record, before)?;
         if before.is_some_and(|before| value(before, "lastModified").is_some()) {
             fields.present.append(cstr!("lastModified"), date(now));
         }
@@ -170,7 +173,11 @@ pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<RawDo
     let absent = rawdoc! { "$exists": false };
     let alive = [rawdoc! { "expires": absent.clone() }, rawdoc! { "expires": { "$gt": date(now) } }];
     let alive: RawArrayBuf = alive.into_iter().collect();
-    let mut filter = rawdoc! { "_id": key.as_str(), "revision": revision(seen), "ended": absent, "$or": alive };
+    let mut filter = with_room(seen.session.as_ref().map_or(0, |session| session.len()) + ROOM);
+    filter.append(cstr!("_id"), key.as_str());
+    filter.append(cstr!("revision"), revision(seen));
+    filter.append(cstr!("ended"), absent);
+    filter.append(cstr!("$or"), alive);
     if let Some(session) = before(seen)?.and_then(|before| value(before, "session")) {
         let mut as_read = RawDocumentBuf::new();
         as_read.append(cstr!("$eq"), session);
@@ -349,6 +356,13 @@ fn number(value: Option<RawBsonRef<'_>>) -> Option<i64> {
         RawBsonRef::Double(number) if number.is_finite() => Some(number as i64),
         _ => None,
     }
+}
+
+/// An empty document that need not grow up to so many bytes.
+fn with_room(bytes: usize) -> RawDocumentBuf {
+    let mut empty = RawDocumentBuf::new().into_bytes();
+    empty.reserve(bytes);
+    RawDocumentBuf::from_bytes(empty).unwrap_or_default()
 }
 
 fn date(at: Timestamp) -> DateTime {
