@@ -395,6 +395,25 @@ async fn a_write_of_unknown_or_foreign_outcome_lets_the_record_be_read_anew() {
 }
 
 #[tokio::test]
+async fn what_is_read_past_the_cache_takes_the_place_of_what_is_older_there() {
+    let scene = Scene::new();
+    let (first, version) = created(scene.cached.as_ref(), "k", record()).await;
+    let second = Arc::new(changed(&first, "a", "1"));
+    scene.tap.fail(1, 1, Fault::Lost);
+    assert!(scene.cached.update(&key("k"), &version, second.clone(), NOW).await.is_err());
+    // Others look before the write arrives late, and one of them has its answer last.
+    let (k, old) = (key("k"), scene.cached.load(&key("k"), NOW).await.unwrap());
+    let slow = scene.cached.shelf().reading(&k);
+    scene.store.update(&key("k"), &version, second, NOW).await.unwrap();
+
+    let settled = scene.cached.load_settled(&key("k"), NOW).await.unwrap();
+    slow.found(&old);
+
+    assert!(matches!(settled, Found::Live(record, _) if record.revision == 2));
+    assert_eq!(scene.revision("k").await, Some(2));
+}
+
+#[tokio::test]
 async fn a_write_that_was_surely_not_applied_leaves_what_is_cached() {
     let scene = Scene::new();
     let (first, version) = created(scene.cached.as_ref(), "k", record()).await;
