@@ -14,7 +14,6 @@ use super::stream::Stream;
 use super::ticket::{Burying, Reading, Ticket, Writing};
 use super::weight::Scale;
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::session::data::Data;
 use crate::session::id::{Handle, SessionKey};
 use crate::session::record::{Client, Record, WriteToken};
 use quick_cache::sync::Cache;
@@ -256,8 +255,8 @@ impl Shelf {
 
     fn put_gone(&self, key: &SessionKey, record: Option<&Arc<Record>>, read_at: Moment) {
         self.live.remove(&Filed::sought(key));
-        let times_only = |record: &Arc<Record>| Arc::new(Record { data: Data::default(), ..Record::clone(record) });
-        self.gone.insert(Filed::sought(key).to_owned(), Gone { record: record.map(times_only), read_at });
+        let record = record.map(|record| Arc::new(times_only(record)));
+        self.gone.insert(Filed::sought(key).to_owned(), Gone { record, read_at });
     }
 
     pub(super) fn put_touched(
@@ -317,6 +316,20 @@ impl Shelf {
             misses,
             stream: self.stream.health(self.clock.moment()),
         }
+    }
+}
+
+/// When a session that is over was what, and why it ended. Who it was takes room that nobody counts.
+fn times_only(record: &Record) -> Record {
+    Record {
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        login_at: record.login_at,
+        expires_at: record.expires_at,
+        max_age: record.max_age,
+        moved: record.moved.clone(),
+        ended: record.ended,
+        ..Record::default()
     }
 }
 
