@@ -221,7 +221,9 @@ mod tests {
         let path = directory.path().join("file.db");
         let connection = super::super::file::open_for_writing(&path).unwrap();
         let pages = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).unwrap();
-        connection.execute_batch("CREATE TABLE large (a BLOB); INSERT INTO large VALUES (zeroblob(4096 * 300)); DELETE FROM large").unwrap();
+        connection
+            .execute_batch("CREATE TABLE large (a BLOB); INSERT INTO large VALUES (zeroblob(4096 * 300)); DELETE FROM large")
+            .unwrap();
         let (all, free) = (pages("page_count"), pages("freelist_count"));
 
         assert!(!sweep(&connection));
