@@ -311,7 +311,7 @@ fn cookie_value(name: &str, member: &serde_json::Value, record: &Record) -> Resu
 }
 
 fn parse_sub_document(session: &RawDocument) -> Result<(StoredCookie, Data), StoreError> {
-    let (mut cookie, mut data) = (StoredCookie::default(), Data::default());
+    let (mut cookie, mut fields) = (StoredCookie::default(), Vec::new());
     for element in session {
         let (name, found) = element.map_err(|error| unreadable(error.to_string()))?;
         match (name.as_str(), found) {
@@ -326,11 +326,11 @@ fn parse_sub_document(session: &RawDocument) -> Result<(StoredCookie, Data), Sto
             ("cookie", _) => {}
             (name, found) => {
                 let json = values::to_json(found).map_err(|error| unreadable(error.to_string()))?;
-                data.put(Field::new(name, json).ok_or_else(|| unreadable("a field is no JSON"))?);
+                fields.push(Field::new(name, json).ok_or_else(|| unreadable("a field is no JSON"))?);
             }
         }
     }
-    Ok((cookie, data))
+    Ok((cookie, Data::from_iter(fields)))
 }
 
 fn unreadable(reason: impl AsRef<str>) -> StoreError {
