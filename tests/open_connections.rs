@@ -66,6 +66,12 @@ async fn log_out(proxy: &Cloakroom, browser: &Browser) {
     assert_eq!(answer.status, 303);
 }
 
+async fn renew(browser: &mut Browser) {
+    let before = cookie(browser);
+    browser.get("/renew").await;
+    assert_ne!(cookie(browser), before, "a new id");
+}
+
 async fn visitor(proxy: &Cloakroom) -> Browser {
     let mut browser = Browser::new(proxy.addr());
     browser.get("/set?json=%7B%22a%22:1%7D").await;
@@ -114,7 +120,7 @@ async fn a_renewal_elsewhere_closes_nothing_and_the_end_that_follows_does() {
     let mut browser = visitor(&here).await;
     let mut theirs = socket(&there, &browser).await;
 
-    browser.get("/renew").await;
+    renew(&mut browser).await;
     let gone = tokio::time::timeout(Duration::from_secs(3), theirs.next()).await;
     assert!(gone.is_err(), "a renewed session's socket stays, also after the grace: {gone:?}");
     assert!(works(&mut theirs).await);
@@ -140,7 +146,7 @@ async fn a_renewal_that_leaves_nothing_of_the_old_id_closes_nothing_either() {
     }
     scene::until_asked(&app, &mark, 4).await;
 
-    browser.get("/renew").await;
+    renew(&mut browser).await;
     // What is told of the renewal has come by the time the polls are answered.
     for poll in &mut polls {
         assert!(poll.head().await.starts_with("HTTP/1.1 200"));
@@ -160,7 +166,7 @@ async fn what_a_session_had_open_before_its_renewal_ends_with_it_wherever_it_end
     here.logged("changes elsewhere are seen at once").await;
     let mut browser = visitor(&here).await;
     let mut ours = socket(&here, &browser).await;
-    browser.get("/renew").await;
+    renew(&mut browser).await;
     // Others take the place in the cache.
     for _ in 0..20 {
         visitor(&here).await.get("/echo").await;
@@ -182,7 +188,7 @@ async fn a_request_that_has_just_begun_when_its_session_is_renewed_elsewhere_end
     let mut poll = Raw::connect(there.addr()).await;
     poll.send(scene::request("/hang", &cookie(&browser))).await;
     scene::until_asked(&app, &mark, 1).await;
-    browser.get("/renew").await;
+    renew(&mut browser).await;
     // By then the request is looked out for.
     browser.get("/slow?ms=1500").await;
 
