@@ -75,8 +75,17 @@ impl EmbeddedStore {
         during: Operation,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_within(self.limits.write, during, change).await
+    }
+
+    async fn write_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        during: Operation,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let answer = self.writer.submit(change).map_err(|full| unavailable(during, Applied::No, full))?;
-        match timeout(self.limits.write, answer).await {
+        match timeout(limit, answer).await {
             Ok(Ok(Ok(done))) => Ok(done),
             Ok(Ok(Err(Failed { error, .. }))) if has_code(&error, ErrorCode::ConstraintViolation) => Err(StoreError::Taken),
             Ok(Ok(Err(Failed { error, .. }))) if has_code(&error, ErrorCode::TooBig) => Err(StoreError::TooLarge),
@@ -134,8 +143,8 @@ impl SessionStore for EmbeddedStore {
     }
 
     async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
-        let (whose, tombstone) = (whose.clone(), *tombstone);
-        self.write(Operation::Bury, move |db| rows::bury(db, &whose, &tombstone)).await
+        let (limit, whose, tombstone) = (whose.patience(self.limits.write), whose.clone(), *tombstone);
+        self.write_within(limit, Operation::Bury, move |db| rows::bury(db, &whose, &tombstone)).await
     }
 
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {

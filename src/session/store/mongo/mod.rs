@@ -89,12 +89,18 @@ impl MongoStore {
         F: FnOnce(Collection<RawDocumentBuf>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let MongoSettings { database, collection, read_timeout, write_timeout, .. } = &self.settings;
-        let (limit, unfinished) = match during {
-            _ if during.is_read() => (*read_timeout, Applied::No),
-            _ => (*write_timeout, Applied::Unknown),
-        };
-        let (database, collection) = (database.clone(), collection.clone());
+        let limit = if during.is_read() { self.settings.read_timeout } else { self.settings.write_timeout };
+        self.run_within(limit, during, operation).await
+    }
+
+    async fn run_within<T, F, Fut>(&self, limit: Duration, during: Operation, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Collection<RawDocumentBuf>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let unfinished = if during.is_read() { Applied::No } else { Applied::Unknown };
+        let (database, collection) = (self.settings.database.clone(), self.settings.collection.clone());
         let failed = move |error| errors::map(during, error);
         let answer = self.connection.run(limit, failed, move |client| operation(client.database(&database).collection(&collection))).await;
         answer.unwrap_or_else(|unanswered| {
@@ -203,7 +209,7 @@ impl SessionStore for MongoStore {
 
     async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
         let (filter, update) = (document::buried(whose), self.codec.burial(tombstone));
-        self.run(Operation::Bury, move |collection| async move {
+        self.run_within(whose.patience(self.settings.write_timeout), Operation::Bury, move |collection| async move {
             let buried = collection.update_many(filter, vec![update]).await.map_err(|error| errors::map(Operation::Bury, error))?;
             Ok(buried.matched_count)
         })
