@@ -49,11 +49,13 @@ impl Codec {
     pub fn update(&self, seen: &Version, record: &Record, now: Timestamp) -> Result<Document, StoreError> {
         let before = before(seen)?;
         let mut set = self.fields(record, before.as_deref())?;
-        if before.is_some_and(|before| value(&before, "lastModified").is_some()) {
+        let has_modified = before.is_some_and(|before| value(&before, "lastModified").is_some());
+        // connect-mongo copies it into the session, and fails where that is nothing.
+        let mut gone: Document = ["lastModified"].into_iter().filter(|_| has_modified && record.ended.is_some()).map(unset).collect();
+        if has_modified && record.ended.is_none() {
             set.insert("lastModified", date(now));
         }
-        let gone: Document =
-            OPTIONAL.into_iter().filter(|name| !set.contains_key(name)).map(|name| (name.to_owned(), Bson::from(""))).collect();
+        gone.extend(OPTIONAL.into_iter().filter(|name| !set.contains_key(name)).map(unset));
         let mut update = doc! { "$set": set };
         if !gone.is_empty() {
             update.insert("$unset", gone);
@@ -353,6 +355,10 @@ fn number(value: Option<RawBsonRef<'_>>) -> Option<i64> {
         RawBsonRef::Double(number) if number.is_finite() => Some(number as i64),
         _ => None,
     }
+}
+
+fn unset(name: &str) -> (String, Bson) {
+    (name.to_owned(), Bson::from(""))
 }
 
 fn date(at: Timestamp) -> Bson {
