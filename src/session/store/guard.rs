@@ -56,6 +56,8 @@ impl GuardedStore {
         let outcome = operation.await;
         match &outcome {
             Err(error @ StoreError::Unavailable { .. }) => self.note_failure(began, error),
+            // Found out, perhaps, without asking the store.
+            Err(StoreError::TooLarge) => {}
             _ => self.note_success(),
         }
         outcome
