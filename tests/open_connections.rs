@@ -4,13 +4,14 @@ mod support;
 mod open_connections {
     mod http2;
     mod polls;
-    mod scene;
+    pub mod scene;
     mod streams;
 }
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use open_connections::scene;
 use std::time::{Duration, Instant};
-use support::{App, Browser, Cloakroom, Mongod};
+use support::{App, Browser, Cloakroom, Mongod, Raw};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -65,6 +66,12 @@ async fn log_out(proxy: &Cloakroom, browser: &Browser) {
     assert_eq!(answer.status, 303);
 }
 
+async fn renew(browser: &mut Browser) {
+    let before = cookie(browser);
+    browser.get("/renew").await;
+    assert_ne!(cookie(browser), before, "a new id");
+}
+
 async fn visitor(proxy: &Cloakroom) -> Browser {
     let mut browser = Browser::new(proxy.addr());
     browser.get("/set?json=%7B%22a%22:1%7D").await;
@@ -113,13 +120,82 @@ async fn a_renewal_elsewhere_closes_nothing_and_the_end_that_follows_does() {
     let mut browser = visitor(&here).await;
     let mut theirs = socket(&there, &browser).await;
 
-    browser.get("/renew").await;
+    renew(&mut browser).await;
     let gone = tokio::time::timeout(Duration::from_secs(3), theirs.next()).await;
     assert!(gone.is_err(), "a renewed session's socket stays, also after the grace: {gone:?}");
     assert!(works(&mut theirs).await);
     log_out(&here, &browser).await;
 
     assert_eq!(closed(&mut theirs).await.0, 1008);
+}
+
+#[tokio::test]
+async fn a_renewal_that_leaves_nothing_of_the_old_id_closes_nothing_either() {
+    let (mongod, app) = (Mongod::replica_set().await, App::start().await);
+    let toml = shared(&mongod, &app, "renew_grace = \"off\"\n");
+    let (here, there) = (Cloakroom::start(&toml).await, Cloakroom::start(&toml).await);
+    for proxy in [&here, &there] {
+        proxy.logged("changes elsewhere are seen at once").await;
+    }
+    let (mut browser, other) = (visitor(&here).await, visitor(&here).await);
+    let mark = app.mark();
+    let (mut ours, mut theirs) = (socket(&here, &browser).await, socket(&there, &browser).await);
+    let mut polls = [Raw::connect(here.addr()).await, Raw::connect(there.addr()).await];
+    for poll in &mut polls {
+        poll.send(scene::request("/slow?ms=2500", &cookie(&browser))).await;
+    }
+    scene::until_asked(&app, &mark, 4).await;
+
+    renew(&mut browser).await;
+    // What is told of the renewal has come by the time the polls are answered.
+    for poll in &mut polls {
+        assert!(poll.head().await.starts_with("HTTP/1.1 200"));
+    }
+
+    assert!(works(&mut ours).await && works(&mut theirs).await);
+    drop(other);
+    log_out(&here, &browser).await;
+    assert_eq!((closed(&mut ours).await.0, closed(&mut theirs).await.0), (1008, 1008));
+}
+
+#[tokio::test]
+async fn what_a_session_had_open_before_its_renewal_ends_with_it_wherever_it_ends() {
+    let (mongod, app) = (Mongod::replica_set().await, App::start().await);
+    let toml = shared(&mongod, &app, "").replacen("[session]", "cache = { sessions = 1 }\n[session]", 1);
+    let (here, there) = (Cloakroom::start(&toml).await, Cloakroom::start(&toml).await);
+    here.logged("changes elsewhere are seen at once").await;
+    let mut browser = visitor(&here).await;
+    let mut ours = socket(&here, &browser).await;
+    renew(&mut browser).await;
+    // Others take the place in the cache.
+    for _ in 0..20 {
+        visitor(&here).await.get("/echo").await;
+    }
+
+    log_out(&there, &browser).await;
+
+    assert_eq!(closed(&mut ours).await.0, 1008);
+}
+
+#[tokio::test]
+async fn a_request_that_has_just_begun_when_its_session_is_renewed_elsewhere_ends_with_it_all_the_same() {
+    let (mongod, app) = (Mongod::replica_set().await, App::start().await);
+    let toml = shared(&mongod, &app, "");
+    let (here, there) = (Cloakroom::start(&toml).await, Cloakroom::start(&toml).await);
+    there.logged("changes elsewhere are seen at once").await;
+    let mut browser = visitor(&here).await;
+    let mark = app.mark();
+    let mut poll = Raw::connect(there.addr()).await;
+    poll.send(scene::request("/hang", &cookie(&browser))).await;
+    scene::until_asked(&app, &mark, 1).await;
+    renew(&mut browser).await;
+    // By then the request is looked out for.
+    browser.get("/slow?ms=1500").await;
+
+    log_out(&here, &browser).await;
+
+    let head = tokio::time::timeout(PATIENCE, poll.head()).await.expect("it ends");
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
 }
 
 #[tokio::test]

@@ -15,8 +15,9 @@ const REMEMBERED: usize = 4096;
 #[derive(Default)]
 pub struct Tunnels {
     known: Mutex<Known>,
-    /// How many closings there have been.
+    /// How many closings there have been, and how many doubts.
     closings: AtomicU64,
+    doubts: AtomicU64,
 }
 
 #[derive(Default)]
@@ -25,8 +26,8 @@ struct Known {
     open: HashMap<u64, Open>,
     /// Every session that ends anywhere in the fleet is looked up here.
     by_name: HashMap<Name, Vec<u64>>,
-    /// The latest closings, the last one last.
-    closed: VecDeque<Closed>,
+    /// Whose were the latest closings, the last one last.
+    closed: VecDeque<Name>,
     /// The process ends: what comes now is closed at once.
     is_closing: bool,
 }
@@ -55,17 +56,12 @@ pub enum Name {
     Key(SessionKey),
 }
 
-/// What was told of sessions.
-#[derive(Clone, Debug)]
-enum Closed {
-    Named(Name),
-    /// Nobody knows whose.
-    Somebody,
-}
-
-/// A moment among the closings.
+/// A moment among the closings and the doubts.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Closings(u64);
+pub struct Closings {
+    closed: u64,
+    doubted: u64,
+}
 
 /// An entry in [`Tunnels`], removed when dropped.
 pub struct Ticket {
@@ -89,33 +85,18 @@ impl Ticket {
 impl Tunnels {
     /// Now; take it before a session is read whose tunnel is to [`Tunnels::enter`].
     pub fn closings(&self) -> Closings {
-        Closings(self.closings.load(Ordering::Acquire))
+        Closings { closed: self.closings.load(Ordering::Acquire), doubted: self.doubts.load(Ordering::Acquire) }
     }
 
-    /// Notes a tunnel that is about to open, and when its session ends. If its session was closed since, it is closed at once.
+    /// Notes a tunnel that is about to open, and when its session ends. If its session was closed since, it is closed at once; if any came
+    /// into doubt, it is looked at: its own may have another key by now.
     pub fn enter(self: &Arc<Self>, whose: Whose, until: Option<Timestamp>, since: Closings) -> Ticket {
         let close = Arc::new(Closer::default());
         let mut known = self.lock();
         if known.is_closing {
             close.ring(GOING_AWAY);
         }
-        let missed = usize::try_from(self.closings.load(Ordering::Acquire).saturating_sub(since.0)).unwrap_or(usize::MAX);
-        let mut is_doubtful = false;
-        if missed > known.closed.len() {
-            // More than are remembered: it may have been among them. Where nobody can look, a client may try again.
-            is_doubtful = whose.handle.is_some();
-            if !is_doubtful {
-                close.ring(POLICY);
-            }
-        }
-        let names: Vec<Name> = whose.names().collect();
-        for closed in known.closed.iter().rev().take(missed) {
-            match closed {
-                Closed::Named(name) if names.contains(name) => close.ring(POLICY),
-                Closed::Named(_) => {}
-                Closed::Somebody => is_doubtful = true,
-            }
-        }
+        let is_doubtful = self.has_missed(&known, &whose, since, &close);
         let number = known.next;
         known.next += 1;
         known.list(number, &whose);
@@ -124,13 +105,31 @@ impl Tunnels {
         Ticket { tunnels: self.clone(), number, close }
     }
 
+    /// Closes a tunnel that was not known by these names, if it was closed by one of them since; whether it is to be looked at.
+    fn has_missed(&self, known: &Known, whose: &Whose, since: Closings, close: &Closer) -> bool {
+        let now = self.closings();
+        let missed = usize::try_from(now.closed.saturating_sub(since.closed)).unwrap_or(usize::MAX);
+        let names: Vec<Name> = whose.names().collect();
+        let was_closed = known.closed.iter().rev().take(missed).any(|name| names.contains(name));
+        // More than are remembered: it may have been among them. Where nobody can look, a client may try again.
+        let is_unsure = missed > known.closed.len();
+        if was_closed || is_unsure && whose.handle.is_none() {
+            close.ring(POLICY);
+        }
+        is_unsure || now.doubted != since.doubted
+    }
+
     /// Closes the tunnels of an ended session, or of all of a user's (1008).
     pub fn close(&self, name: Name) {
         let mut known = self.lock();
         for open in known.by_name.get(&name).into_iter().flatten().filter_map(|number| known.open.get(number)) {
             open.close.ring(POLICY);
         }
-        self.remember(&mut known, Closed::Named(name));
+        if known.closed.len() == REMEMBERED {
+            known.closed.pop_front();
+        }
+        known.closed.push_back(name);
+        self.closings.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Closes the tunnels of sessions that were ended without being read (1008).
@@ -159,12 +158,13 @@ impl Tunnels {
     pub fn doubt_all(&self) {
         let mut known = self.lock();
         known.open.values_mut().for_each(|open| open.is_doubtful = true);
-        self.remember(&mut known, Closed::Somebody);
+        self.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The session may have changed its key or its user: its tunnels are to be looked at. Whether there are any.
     pub fn doubt(&self, name: &Name) -> bool {
         let mut known = self.lock();
+        self.doubts.fetch_add(1, Ordering::AcqRel);
         let Some(numbers) = known.by_name.get(name).cloned() else { return false };
         for number in numbers {
             if let Some(open) = known.open.get_mut(&number) {
@@ -197,16 +197,21 @@ impl Tunnels {
         }
     }
 
-    /// The session stands, perhaps under a new key.
-    pub fn confirm(&self, number: u64, key: SessionKey, until: Option<Timestamp>) {
+    /// The session stands, perhaps under a new key, by which it may have been closed since the look began.
+    pub fn confirm(&self, number: u64, key: SessionKey, until: Option<Timestamp>, since: Closings) {
         let mut known = self.lock();
         let Some(open) = known.open.get_mut(&number) else { return };
         open.until = until;
-        if open.whose.keys != [key.clone()] {
-            let whose = Whose { keys: vec![key], ..open.whose.clone() };
-            let before = std::mem::replace(&mut open.whose, whose.clone());
-            known.unlist(number, &before);
-            known.list(number, &whose);
+        if open.whose.keys == [key.clone()] {
+            return;
+        }
+        let (whose, close) = (Whose { keys: vec![key], ..open.whose.clone() }, open.close.clone());
+        let before = std::mem::replace(&mut open.whose, whose.clone());
+        known.unlist(number, &before);
+        known.list(number, &whose);
+        let is_doubtful = self.has_missed(&known, &whose, since, &close);
+        if let Some(open) = known.open.get_mut(&number) {
+            open.is_doubtful |= is_doubtful;
         }
     }
 
@@ -215,14 +220,6 @@ impl Tunnels {
         if let Some(open) = self.lock().open.get(&number) {
             open.close.ring(POLICY);
         }
-    }
-
-    fn remember(&self, known: &mut Known, closed: Closed) {
-        if known.closed.len() == REMEMBERED {
-            known.closed.pop_front();
-        }
-        known.closed.push_back(closed);
-        self.closings.fetch_add(1, Ordering::AcqRel);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -354,7 +351,7 @@ mod tests {
         assert_eq!(tunnels.due(Timestamp(0)), []);
 
         assert_eq!(tunnels.due(Timestamp(1)), [(0, ada())], "its session should be over");
-        tunnels.confirm(0, new.clone(), Some(later));
+        tunnels.confirm(0, new.clone(), Some(later), tunnels.closings());
         assert_eq!(tunnels.due(Timestamp(1)), []);
         tunnels.doubt(&Name::Key(new.clone()));
         assert_eq!(tunnels.due(Timestamp(1)), [(0, Whose { keys: vec![new.clone()], ..ada() })]);
@@ -362,6 +359,29 @@ mod tests {
         assert_eq!(ticket.closed().now_or_never(), None, "the old key went, the session stays");
         tunnels.close_keys(&[new]);
         assert_eq!(ticket.closed().now_or_never(), Some(POLICY));
+    }
+
+    #[test]
+    fn an_end_between_a_look_and_the_key_that_it_found_is_not_missed() {
+        let tunnels = Arc::new(Tunnels::default());
+        let (ticket, look) = (tunnels.enter(ada(), None, tunnels.closings()), tunnels.closings());
+        let new = SessionKey::stored("new".to_owned());
+
+        tunnels.close(Name::Key(new.clone()));
+        tunnels.confirm(0, new, None, look);
+
+        assert_eq!(ticket.closed().now_or_never(), Some(POLICY));
+    }
+
+    #[test]
+    fn a_tunnel_that_opens_while_a_session_is_renewed_is_looked_at() {
+        let tunnels = Arc::new(Tunnels::default());
+        let read = tunnels.closings();
+
+        tunnels.doubt(&Name::Key(SessionKey::stored("key".to_owned())));
+        let _ticket = tunnels.enter(ada(), None, read);
+
+        assert_eq!(tunnels.due(Timestamp(0)).len(), 1);
     }
 
     #[test]

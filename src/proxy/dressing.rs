@@ -73,7 +73,7 @@ impl Proxy {
         }
     }
 
-    /// The WebSockets of a session do not outlive it.
+    /// What is open for a session does not outlive it, and is known by its new key when it has one.
     fn close_ended(&self, event: Event, visit: &Option<Box<Visit>>) {
         let Some(visit) = visit else { return };
         match (event, visit.dressed.handle(), visit.dressed.user()) {
@@ -81,6 +81,9 @@ impl Proxy {
             // A login ends the session that the visitor came with.
             (Event::Ended | Event::EndUnconfirmed | Event::EndedAll | Event::LoggedIn | Event::SignedOut, Some(handle), _) => {
                 self.shared.tunnels.close(Name::Session(handle.to_owned()));
+            }
+            (Event::Renewed, Some(handle), _) if self.shared.tunnels.doubt(&Name::Session(handle.to_owned())) => {
+                self.shared.doubts.notify_one();
             }
             (Event::EndUnconfirmed, None, _) => self.shared.tunnels.close_keys(&visit.keys),
             _ => {}

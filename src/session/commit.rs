@@ -76,9 +76,12 @@ impl Sessions {
 
     /// Whether a session that nobody changed is to be written in full, with a cookie that lasts as long. Never on a route that does not
     /// keep sessions alive.
+    ///
+    /// One whose user a Node app has set is written too: the user's sessions are found by what we wrote beside the data, when all of them end.
     pub(super) fn is_refresh_due(&self, session: &Session, touch: bool, now: Timestamp) -> bool {
         let lifecycle = &self.options.lifecycle;
-        touch && (self.options.resave || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now))
+        let is_aging = || lifecycle.rolling == Rolling::Auto && lifecycle.is_cookie_aging(&session.record, now);
+        touch && (self.options.resave || session.user() != session.record.user.as_deref() || is_aging())
     }
 
     /// A use without a full write. Signing a cookie anew needs none.

@@ -248,3 +248,37 @@ async fn all_ended_sessions_are_never_seen_again_however_the_store_fails() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_change_of_unknown_outcome_never_undoes_what_came_after_it() {
+    let memory = Arc::new(MemoryStore::default());
+    let site = Bench::over(Arc::new(Tap::on(memory.clone(), false)), |_| {});
+    let cookie = site.begin(set(r#"{"n":0}"#)).await;
+    let one = site.beside(Arc::new(Tap::on(memory, true)), |_| {});
+    one.store.fail(1, 1, Fault::Landed);
+    let (sessions, visitor) = (one.sessions.clone(), site.resume(&cookie).await);
+    let changing = tokio::spawn(async move { sessions.commit(visitor, set(r#"{"n":1}"#), here()).await });
+    let before_next_call = async || {
+        while one.store.waiting() == 0 && !changing.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    };
+    before_next_call().await;
+    one.store.step();
+    while one.store.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    one.store.heal();
+    before_next_call().await;
+    // Another proxy has seen the change, and made one upon it.
+    let other = site.beside(site.store.clone(), |_| {});
+    other.sessions.commit(other.resume(&cookie).await, set(r#"{"n":2}"#), here()).await.unwrap();
+
+    while !changing.is_finished() {
+        one.store.step();
+        tokio::task::yield_now().await;
+    }
+
+    assert!(changing.await.unwrap().is_err());
+    assert_eq!(other.data(&cookie).await, r#"{"n":2}"#);
+}

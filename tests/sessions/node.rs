@@ -53,6 +53,22 @@ async fn its_user_is_found_by_the_field() {
 }
 
 #[tokio::test]
+async fn once_it_was_used_here_it_ends_with_all_of_its_user_and_by_its_handle() {
+    let bench = Bench::with(|options| options.user_from = Some(vec!["passport".into(), "user".into()]));
+    let cookies = [written_by_node(&bench, Some(START.plus(DAY))).await, written_by_node(&bench, Some(START.plus(DAY))).await];
+    for cookie in &cookies {
+        assert_eq!(bench.send(cookie, nothing()).await.event, Event::Refreshed);
+        assert_eq!(bench.send(cookie, nothing()).await.event, Event::Resumed, "once");
+    }
+
+    let by_handle = bench.sessions.end_handle(bench.see(&cookies[0]).await.handle()).await.unwrap();
+    let by_user = bench.sessions.end_user("5f2").await.unwrap();
+
+    assert_eq!((by_handle, by_user), (Event::Ended, Event::EndedAll));
+    assert_eq!([bench.lapse(&cookies[0]).await, bench.lapse(&cookies[1]).await], [Some(Lapse::Revoked); 2]);
+}
+
+#[tokio::test]
 async fn touching_a_record_that_never_expires_gives_it_no_expiry() {
     let bench = Bench::new();
     let cookie = written_by_node(&bench, None).await;

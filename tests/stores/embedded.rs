@@ -2,9 +2,10 @@
 
 use crate::Bench;
 use crate::records::{LATER, NOW, changed, created, key, loaded, record, touch};
+use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::record::Record;
 use cloakroom::session::store::embedded::{EmbeddedStore, Limits, OpenError};
-use cloakroom::session::store::{Found, SessionStore as _, StoreError, Updated};
+use cloakroom::session::store::{Found, SessionStore as _, StoreError, Tombstone, Updated, Whose};
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -54,6 +55,23 @@ async fn a_second_opener_is_refused_and_told_who_has_the_file() {
     let Err(refused) = EmbeddedStore::open(&path, LIMITS) else { panic!("two stores on one file") };
 
     assert!(matches!(&refused, OpenError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{refused}");
+}
+
+#[tokio::test]
+async fn the_end_of_everybody_is_waited_for_longer_than_a_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let patient = EmbeddedStore::open(&path, LIMITS).unwrap();
+    let names: Vec<_> = (0..5000).map(|number| key(&number.to_string())).collect();
+    for some in names.chunks(500) {
+        futures_util::future::try_join_all(some.iter().map(|name| patient.create(name, Arc::new(record())))).await.unwrap();
+    }
+    drop(patient);
+    let store = EmbeddedStore::open(&path, Limits { write: Duration::ZERO, ..LIMITS }).unwrap();
+
+    let buried = store.bury(&Whose::Everybody, &Tombstone { why: Lapse::Revoked, until: LATER }).await;
+
+    assert_eq!(buried.unwrap(), 5000);
 }
 
 #[tokio::test]

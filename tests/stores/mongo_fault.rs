@@ -1,11 +1,12 @@
 //! A MongoDB that is down, frozen or killed: unavailable in time, never absent, and good again at once.
 
 use crate::mongod::Mongod;
-use crate::records::{NOW, changed, created, key, loaded, record};
+use crate::records::{LATER, NOW, changed, created, key, loaded, record};
 use cloakroom::secret::Secret;
+use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::record::Record;
 use cloakroom::session::store::mongo::{Format, MongoSettings, MongoStore};
-use cloakroom::session::store::{Applied, Found, SessionStore, StoreError, Version};
+use cloakroom::session::store::{Applied, Found, SessionStore, StoreError, Tombstone, Version, Whose};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -75,6 +76,18 @@ async fn read_on(store: Arc<MongoStore>, progress: Arc<Progress>) -> Vec<Read> {
         }));
     }
     futures_util::future::join_all(reads).await.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn the_end_of_everybody_is_waited_for_longer_than_a_write() {
+    let mongod = Mongod::start().unwrap();
+    let settings = mongod.settings(Format::String);
+    created(&MongoStore::connect(settings.clone()).await.unwrap(), "k", record()).await;
+    let store = MongoStore::connect(MongoSettings { write_timeout: Duration::ZERO, ..settings }).await.unwrap();
+
+    let buried = store.bury(&Whose::Everybody, &Tombstone { why: Lapse::Revoked, until: LATER }).await;
+
+    assert_eq!(buried.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

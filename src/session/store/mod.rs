@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use async_trait::async_trait;
 use cached::News;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast;
 
 pub mod cached;
@@ -24,6 +25,9 @@ pub use guard::GuardedStore;
 pub use health::StoreHealth;
 pub use memory::MemoryStore;
 pub use mongo::MongoStore;
+
+/// Some millions of sessions are buried in that time.
+const MANY: Duration = Duration::from_secs(120);
 
 /// Keeps records. Every operation is bounded in time by the implementation itself; none of them panics.
 ///
@@ -130,6 +134,16 @@ pub enum Whose {
     /// Those that began before the moment, or nobody knows when.
     Older(Timestamp),
     Everybody,
+}
+
+impl Whose {
+    /// How long their end is waited for: a user's, which goes by index, as long as any write; one that looks at everybody much longer.
+    fn patience(&self, write_timeout: Duration) -> Duration {
+        match self {
+            Whose::User(_) => write_timeout,
+            Whose::Older(_) | Whose::Everybody => write_timeout.max(MANY),
+        }
+    }
 }
 
 /// What is left of a session that somebody else ended.

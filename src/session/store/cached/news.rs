@@ -53,7 +53,7 @@ pub enum News {
     Ended { key: SessionKey, handle: Option<Handle>, user: Option<String> },
     /// All sessions of the user are over.
     UserEnded { user: String },
-    /// Somebody else changed the session.
+    /// Somebody else changed the session, or removed what may have been it, or a pointer to it.
     Changed { key: SessionKey, handle: Option<Handle>, user: Option<String> },
     /// There may have been more news.
     Gap,

@@ -206,7 +206,9 @@ impl Shelf {
             _ => self.drop_record(key),
         }
         drop(generation);
-        if change.is_end(now) {
+        if *change == Change::Removed {
+            self.tell_removal(key, known);
+        } else if change.is_end(now) {
             self.tell_end(key, known);
         } else {
             let (handle, user) = names(known.and_then(|slot| slot.read()));
@@ -220,6 +222,14 @@ impl Shelf {
         if known.as_ref().is_none_or(|(record, _)| record.moved.is_none()) {
             let (handle, user) = names(known);
             self.tell(News::Ended { key: key.clone(), handle, user });
+        }
+    }
+
+    /// Passes on that a record is no more. Of one that is not cached nobody knows whether it was a session's or led to one that lives on.
+    pub(super) fn tell_removal(&self, key: &SessionKey, known: Option<Arc<Slot>>) {
+        match known {
+            Some(_) => self.tell_end(key, known),
+            None => self.tell(News::Changed { key: key.clone(), handle: None, user: None }),
         }
     }
 

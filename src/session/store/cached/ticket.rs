@@ -93,7 +93,7 @@ impl<'a> Writing<'a> {
         let before = shelf.peek(key);
         shelf.put(key, &Found::Absent, at);
         drop(generation);
-        shelf.tell_end(key, before);
+        shelf.tell_removal(key, before);
     }
 
     /// Surely nothing was written.

@@ -75,8 +75,17 @@ impl EmbeddedStore {
         during: Operation,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_within(self.limits.write, during, change).await
+    }
+
+    async fn write_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        during: Operation,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let answer = self.writer.submit(change).map_err(|full| unavailable(during, Applied::No, full))?;
-        match timeout(self.limits.write, answer).await {
+        match timeout(limit, answer).await {
             Ok(Ok(Ok(done))) => Ok(done),
             Ok(Ok(Err(Failed { error, .. }))) if has_code(&error, ErrorCode::ConstraintViolation) => Err(StoreError::Taken),
             Ok(Ok(Err(Failed { error, .. }))) if has_code(&error, ErrorCode::TooBig) => Err(StoreError::TooLarge),
@@ -145,8 +154,8 @@ impl SessionStore for EmbeddedStore {
         // In steps, so that an end of very many holds up nobody. Whoever inserts meanwhile has a greater row id than all before.
         let (mut after, mut count) = (0, 0);
         loop {
-            let (whose, tombstone) = (whose.clone(), *tombstone);
-            let step = self.write(Operation::Bury, move |db| rows::bury(db, &whose, &tombstone, after)).await;
+            let (limit, whose, tombstone) = (whose.patience(self.limits.write), whose.clone(), *tombstone);
+            let step = self.write_within(limit, Operation::Bury, move |db| rows::bury(db, &whose, &tombstone, after)).await;
             let buried = step.map_err(|error| if count > 0 { perhaps_applied(error) } else { error })?;
             count += buried.len() as u64;
             match buried.iter().max() {

@@ -89,12 +89,18 @@ impl MongoStore {
         F: FnOnce(Collection<RawDocumentBuf>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let MongoSettings { database, collection, read_timeout, write_timeout, .. } = &self.settings;
-        let (limit, unfinished) = match during {
-            _ if during.is_read() => (*read_timeout, Applied::No),
-            _ => (*write_timeout, Applied::Unknown),
-        };
-        let (database, collection) = (database.clone(), collection.clone());
+        let limit = if during.is_read() { self.settings.read_timeout } else { self.settings.write_timeout };
+        self.run_within(limit, during, operation).await
+    }
+
+    async fn run_within<T, F, Fut>(&self, limit: Duration, during: Operation, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Collection<RawDocumentBuf>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let unfinished = if during.is_read() { Applied::No } else { Applied::Unknown };
+        let (database, collection) = (self.settings.database.clone(), self.settings.collection.clone());
         let failed = move |error| errors::map(during, error);
         let answer = self.connection.run(limit, failed, move |client| operation(client.database(&database).collection(&collection))).await;
         answer.unwrap_or_else(|unanswered| {
@@ -128,7 +134,6 @@ impl SessionStore for MongoStore {
     async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
         let (key, document) = (key.clone(), self.codec.new_document(key, &record)?);
         self.run(Operation::Create, move |collection| async move {
-            let document = RawDocumentBuf::try_from(&document).map_err(|_| StoreError::TooLarge)?;
             let taken = match collection.insert_one(document).await {
                 Ok(_) => return Ok(()),
                 Err(error) => errors::map(Operation::Create, error),
@@ -172,7 +177,7 @@ impl SessionStore for MongoStore {
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
         let (filter, update) = (document::exactly(key, seen, now)?, self.codec.update(seen, &record, now)?);
-        let (during, key, proof) = (Operation::Update, key.clone(), Proof::Mark(record.last_write.clone()));
+        let (during, key, proof) = (Operation::Update, key.clone(), Proof::Mark(record.last_write.clone(), record.revision));
         self.groups.make(Change { during, key, filter, update, proof, now }).await
     }
 
@@ -204,7 +209,7 @@ impl SessionStore for MongoStore {
 
     async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
         let (filter, update) = (document::buried(whose), self.codec.burial(tombstone));
-        self.run(Operation::Bury, move |collection| async move {
+        self.run_within(whose.patience(self.settings.write_timeout), Operation::Bury, move |collection| async move {
             let buried = collection.update_many(filter, vec![update]).await.map_err(|error| errors::map(Operation::Bury, error))?;
             Ok(buried.matched_count)
         })
