@@ -181,6 +181,21 @@ async fn a_use_that_another_proxy_noted_is_known_here_without_a_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_life_that_a_node_app_shortens_is_over_on_every_proxy() {
+    let mongod = Mongod::replica_set().await;
+    let there = Proxy::listening(&mongod.uri(), HOUR).await;
+    created(there.store.as_ref(), "k", record()).await;
+    loaded(there.store.as_ref(), "k").await;
+
+    // What connect-mongo's touch sends for a cookie of a shorter life.
+    let documents = mongod.client().await.database("fleet").collection::<Document>("sessions");
+    documents.update_one(doc! { "_id": "k" }, doc! { "$set": { "expires": DateTime::from_millis(NOW.0) } }).await.unwrap();
+
+    until("the end is seen", SLACK, || !there.holds("k")).await;
+    assert!(!there.is_let_in("k").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_change_stream_the_ttl_is_the_bound() {
     let mongod = Mongod::start().await;
     let ttl = Duration::from_millis(300);

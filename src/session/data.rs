@@ -110,24 +110,23 @@ impl Data {
 
     /// Applies a JSON Merge Patch (RFC 7396): `null` removes, objects merge, anything else replaces.
     pub fn merge(&mut self, patch: &Data) {
-        for change in &patch.0 {
-            let at = self.0.iter().position(|field| field.is_called_as(change));
-            let old = at.and_then(|at| self.0.get(at)).map(Field::json);
-            match (merged(old, change.json()), at) {
-                (Some(value), Some(at)) => {
-                    if let Some(field) = self.0.get_mut(at) {
-                        field.set(&value);
-                    }
-                }
-                (Some(value), None) => {
+        let places = self.places_of(patch);
+        let mut fields: Vec<Option<Field>> = std::mem::take(&mut self.0).into_iter().map(Some).collect();
+        for (change, place) in patch.0.iter().zip(places) {
+            let old = place.and_then(|place| fields.get_mut(place));
+            let value = merged(old.as_deref().and_then(Option::as_ref).map(Field::json), change.json());
+            match (value, old) {
+                (Some(value), Some(Some(field))) => field.set(&value),
+                (Some(value), _) => {
                     let mut field = change.clone();
                     field.set(&value);
-                    self.0.push(field);
+                    fields.push(Some(field));
                 }
-                (None, Some(at)) => drop(self.0.remove(at)),
+                (None, Some(old)) => *old = None,
                 (None, None) => {}
             }
         }
+        self.0 = fields.into_iter().flatten().collect();
     }
 
     /// Appends the object's members (`"a":1,"b":2`) to `out`, without braces.

@@ -477,7 +477,7 @@ async fn a_flood_of_ids_that_are_gone_drives_no_live_session_out() {
 
     assert_eq!((0..32).filter(|n| scene.cached.at_hand(&key(&format!("live{n}")), NOW).is_some()).count(), 32);
     let health = scene.cached.health().cache.unwrap();
-    assert!(health.entries == 32 && health.gone <= 64, "{health:?}");
+    assert!(health.entries == 32 && health.gone <= 8, "{health:?}");
 }
 
 #[tokio::test]
@@ -679,6 +679,19 @@ async fn a_life_that_a_stranger_shortens_is_seen_at_once_and_passed_on() {
             assert_eq!(matches!(news.try_recv(), Ok(News::Changed { .. })), is_news, "{expires_at:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_use_that_is_told_late_does_not_lengthen_a_life_that_was_shortened_since() {
+    let scene = Scene::new();
+    let (first, version) = created(scene.cached.as_ref(), "k", record()).await;
+    let short = Record { expires_at: Some(NOW.plus(TTL)), updated_at: Some(NOW), ..changed(&first, "a", "1") };
+    scene.cached.update(&key("k"), &version, Arc::new(short.clone()), NOW).await.unwrap();
+
+    let before = Some(NOW.minus(MILLISECOND));
+    scene.cached.shelf().changed(&key("k"), &Change::Touched { expires_at: Some(LATER), updated_at: before });
+
+    assert_eq!(loaded(scene.cached.as_ref(), "k").await.0, short);
 }
 
 #[tokio::test]

@@ -264,6 +264,25 @@ async fn a_file_of_the_first_layout_is_brought_up_to_date() {
     brought_up_to_date(3, Record { credential: None, epoch: None, ..record() }).await;
 }
 
+#[tokio::test]
+async fn a_migration_that_fails_half_way_leaves_the_file_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cloakroom.db");
+    let store = EmbeddedStore::open(&path, LIMITS).unwrap();
+    created(&store, "k", record()).await;
+    drop(store);
+    // One of the last statements meets a table of the name that it wants.
+    let in_the_way = "DROP INDEX sessions_by_handle; CREATE TABLE sessions_by_handle (x);";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(&[BACK[0], in_the_way].concat()).unwrap();
+
+    let refused = EmbeddedStore::open(&path, LIMITS).err();
+
+    assert!(matches!(refused, Some(OpenError::Database { .. })), "{refused:?}");
+    assert_eq!(check(&path, "user_version"), "Integer(3)");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE sessions_by_handle").unwrap();
+    assert_eq!(loaded(&EmbeddedStore::open(&path, LIMITS).unwrap(), "k").await.0, record());
+}
+
 /// In a file as small as this one, each index has a page of its own: one that is written again would show in the log.
 #[tokio::test]
 async fn a_change_within_the_hour_writes_one_page_whatever_the_indexes_hold() {

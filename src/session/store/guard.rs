@@ -86,6 +86,8 @@ impl GuardedStore {
         };
         match &outcome {
             Err(error @ StoreError::Unavailable { .. }) => self.note_failure(began, error),
+            // Found out, perhaps, without asking the store.
+            Err(StoreError::TooLarge) => {}
             _ => self.note_success(),
         }
         outcome

@@ -193,7 +193,11 @@ impl Shelf {
         match (change, &known) {
             (Change::Written { mark, revision, .. }, Some(slot)) if knows(slot, mark.as_ref(), *revision) => return,
             (Change::Touched { expires_at, updated_at }, Some(slot)) if !is_shorter(*expires_at, slot) => {
-                return self.put_touched(key, slot, *expires_at, *updated_at, None);
+                // One from before a change that is known already would lengthen the life that the change has set.
+                if is_later(*updated_at, slot) {
+                    self.put_touched(key, slot, *expires_at, *updated_at, None);
+                }
+                return;
             }
             // What is remembered as expired may live on.
             (Change::Touched { expires_at, .. }, None) if expires_at.is_none_or(|at| at > now) => {
@@ -353,6 +357,12 @@ fn knows(slot: &Slot, mark: Option<&WriteToken>, revision: Option<u64>) -> bool 
 fn is_shorter(expires_at: Option<Timestamp>, slot: &Slot) -> bool {
     let known = slot.read().and_then(|(record, _)| record.expires_at);
     expires_at.is_some_and(|told| known.is_none_or(|known| told < known))
+}
+
+/// Whether a use then is news. One that is not marked may be.
+fn is_later(updated_at: Option<Timestamp>, slot: &Slot) -> bool {
+    let known = slot.read().and_then(|(record, _)| record.updated_at);
+    updated_at.is_none_or(|told| known.is_none_or(|known| told > known))
 }
 
 fn names(known: Option<Opened>) -> (Option<Handle>, Option<String>) {

@@ -113,6 +113,14 @@ fn unavailable(during: Operation, applied: Applied, source: impl std::error::Err
     StoreError::Unavailable { during, applied, source: Box::new(source) }
 }
 
+/// Of an operation of several steps the first of which were made.
+fn perhaps_applied(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable { during, source, .. } => StoreError::Unavailable { during, applied: Applied::Unknown, source },
+        error => error,
+    }
+}
+
 #[async_trait]
 impl SessionStore for EmbeddedStore {
     async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
@@ -143,8 +151,18 @@ impl SessionStore for EmbeddedStore {
     }
 
     async fn bury(&self, whose: &Whose, tombstone: &Tombstone) -> Result<u64, StoreError> {
-        let (limit, whose, tombstone) = (whose.patience(self.limits.write), whose.clone(), *tombstone);
-        self.write_within(limit, Operation::Bury, move |db| rows::bury(db, &whose, &tombstone)).await
+        // In steps, so that an end of very many holds up nobody. Whoever inserts meanwhile has a greater row id than all before.
+        let (mut after, mut count) = (0, 0);
+        loop {
+            let (limit, whose, tombstone) = (whose.patience(self.limits.write), whose.clone(), *tombstone);
+            let step = self.write_within(limit, Operation::Bury, move |db| rows::bury(db, &whose, &tombstone, after)).await;
+            let buried = step.map_err(|error| if count > 0 { perhaps_applied(error) } else { error })?;
+            count += buried.len() as u64;
+            match buried.iter().max() {
+                Some(last) if buried.len() == rows::GRAVES => after = *last,
+                _ => return Ok(count),
+            }
+        }
     }
 
     async fn list(&self, user: &str, now: Timestamp) -> Result<Vec<(SessionKey, Arc<Record>)>, StoreError> {

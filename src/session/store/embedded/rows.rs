@@ -19,6 +19,9 @@ const BY_HANDLE: &str = "handle = :handle";
 /// Alive at the moment that is bound as `:now`.
 const LIVE: &str = "ended IS NULL AND (expires IS NULL OR expires > :now)";
 
+/// Records that are buried at once: nobody else's change waits longer than that takes.
+pub const GRAVES: usize = 1000;
+
 /// A record as read, its text not yet understood.
 pub struct Stored {
     session: String,
@@ -148,21 +151,30 @@ pub fn remove(db: &Connection, key: &SessionKey) -> rusqlite::Result<bool> {
     db.prepare_cached("DELETE FROM sessions WHERE key = ?1")?.execute([key.as_str()]).map(|rows| rows > 0)
 }
 
-pub fn bury(db: &Connection, whose: &Whose, tombstone: &Tombstone) -> rusqlite::Result<u64> {
-    let (condition, bound): (_, Option<&dyn rusqlite::ToSql>) = match whose {
-        Whose::User(user) => ("user_id = :bound", Some(user)),
-        Whose::Older(than) => ("(created_at IS NULL OR created_at < :bound)", Some(&than.0)),
-        Whose::Everybody => ("TRUE", None),
+/// Buries some of those that are to go whose row ids are greater than `after`, the first ones first; which. Fewer than [`GRAVES`]: no more are there.
+pub fn bury(db: &Connection, whose: &Whose, tombstone: &Tombstone, after: i64) -> rusqlite::Result<Vec<i64>> {
+    let bound: Option<&dyn rusqlite::ToSql> = match whose {
+        Whose::User(user) => Some(user),
+        Whose::Older(than) => Some(&than.0),
+        Whose::Everybody => None,
     };
-    let sql = format!(
-        "UPDATE sessions SET session = '{{}}', expires = :until, expiry_hour = :hour, user_id = NULL, login_at = NULL, handle = NULL, revision = revision + 1,
-        agent = NULL, address = NULL, moved_to = NULL, moved_at = NULL, ended = :why, epoch = NULL,
-        credential = NULL WHERE {condition} AND ended IS NULL"
-    );
     let (until, hour, why) = (tombstone.until.0, hour(tombstone.until), tombstone.why.as_str());
-    let mut values: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":until", &until), (":hour", &hour), (":why", &why)];
+    let mut values: Vec<(&str, &dyn rusqlite::ToSql)> = vec![(":until", &until), (":hour", &hour), (":why", &why), (":after", &after)];
     values.extend(bound.map(|bound| (":bound", bound)));
-    db.prepare_cached(&sql)?.execute(&values[..]).map(|rows| rows as u64)
+    db.prepare_cached(&burial(whose))?.query_map(&values[..], |row| row.get(0))?.collect()
+}
+
+fn burial(whose: &Whose) -> String {
+    let condition = match whose {
+        Whose::User(_) => "user_id = :bound",
+        Whose::Older(_) => "(created_at IS NULL OR created_at < :bound)",
+        Whose::Everybody => "TRUE",
+    };
+    format!(
+        "UPDATE sessions SET session = '{{}}', expires = :until, expiry_hour = :hour, user_id = NULL, login_at = NULL, handle = NULL, revision = revision + 1,
+        agent = NULL, address = NULL, moved_to = NULL, moved_at = NULL, ended = :why, epoch = NULL, credential = NULL
+        WHERE id IN (SELECT id FROM sessions WHERE {condition} AND ended IS NULL AND id > :after ORDER BY id LIMIT {GRAVES}) RETURNING id"
+    )
 }
 
 pub fn list(db: &Connection, user: &str, now: Timestamp) -> rusqlite::Result<Vec<(SessionKey, Stored)>> {
@@ -287,14 +299,39 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let db = open_for_writing(&directory.path().join("file.db")).unwrap();
         let page = format!("{} ORDER BY handle LIMIT :most", select(BY_PAGE));
-        let bury = "UPDATE sessions SET user_id = NULL WHERE user_id = :bound AND ended IS NULL".to_owned();
 
-        for sql in [select(BY_USER), page, select(BY_HANDLE), bury] {
+        for sql in [select(BY_USER), page, select(BY_HANDLE)] {
             let mut query = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let plan: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).collect::<rusqlite::Result<_>>().unwrap();
             let index = if sql.contains("WHERE handle") { "sessions_by_handle (handle=?" } else { "sessions_by_user (user_id=?" };
             assert!(plan.len() == 1 && plan.iter().all(|step| step.contains(index)), "{sql}: {plan:?}");
         }
+        let mut query = db.prepare(&format!("EXPLAIN QUERY PLAN {}", burial(&Whose::User("ada".to_owned())))).unwrap();
+        let plan: Vec<String> = query.raw_query().mapped(|row| row.get("detail")).collect::<rusqlite::Result<_>>().unwrap();
+        let steps = ["INTEGER PRIMARY KEY (rowid=?)", "LIST SUBQUERY", "sessions_by_user (user_id=?)", "TEMP B-TREE FOR ORDER BY"];
+        assert!(plan.len() == 4 && plan.iter().zip(steps).all(|(step, is)| step.contains(is)), "{plan:?}");
+    }
+
+    #[test]
+    fn an_end_of_very_many_goes_in_steps_that_leave_nobody_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open_for_writing(&directory.path().join("file.db")).unwrap();
+        let tombstone = Tombstone { until: Timestamp(1), why: Lapse::Ended };
+        db.execute_batch("BEGIN").unwrap();
+        for n in 0..GRAVES * 2 + 1 {
+            insert(&db, &SessionKey::stored(n.to_string()), &Record::default()).unwrap();
+        }
+        db.execute_batch("COMMIT").unwrap();
+
+        let (mut after, mut steps) = (0, Vec::new());
+        while steps.last().is_none_or(|step| *step == GRAVES) {
+            let buried = bury(&db, &Whose::Everybody, &tombstone, after).unwrap();
+            after = buried.iter().copied().max().unwrap_or(after);
+            steps.push(buried.len());
+        }
+
+        assert_eq!(steps, [GRAVES, GRAVES, 1]);
+        assert_eq!(db.query_row("SELECT count(*) FROM sessions WHERE ended IS NULL", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
 
     #[test]
@@ -314,7 +351,7 @@ mod tests {
         assert!(kept(4));
         touch(&db, &key, &seen, &Touch { expires_at: until(6).expires_at, updated_at: now, client: None }, now).unwrap();
         assert!(kept(6));
-        bury(&db, &Whose::Everybody, &Tombstone { until: Timestamp(8 * HOUR), why: Lapse::Ended }).unwrap();
+        bury(&db, &Whose::Everybody, &Tombstone { until: Timestamp(8 * HOUR), why: Lapse::Ended }, 0).unwrap();
         assert!(kept(8));
 
         assert_eq!(sweep(&db, Timestamp(9 * HOUR), 10).unwrap(), 2);

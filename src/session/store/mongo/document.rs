@@ -50,7 +50,8 @@ impl Codec {
         let before = before(seen)?;
         let mut fields = self.fields(with_room(record.data.size() + ROOM), record, before)?;
         if before.is_some_and(|before| value(before, "lastModified").is_some()) {
-            fields.present.append(cstr!("lastModified"), date(now));
+            // connect-mongo copies it into the session, and fails where that is nothing.
+            fields.put(cstr!("lastModified"), record.ended.is_none().then(|| date(now)));
         }
         let mut update = rawdoc! { "$set": fields.present };
         if !fields.absent.is_empty() {

@@ -52,6 +52,11 @@ pub fn is_passing(error: &Error) -> bool {
     }
 }
 
+/// Whether a server answers, and will not do it.
+pub fn is_refusal(error: &Error) -> bool {
+    code(error).is_some_and(|code| !is_passing_code(code))
+}
+
 /// A server that is no primary any more, or shuts down, or lost its peers.
 /// <https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md>
 pub fn is_passing_code(code: i32) -> bool {

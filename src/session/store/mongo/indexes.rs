@@ -25,8 +25,11 @@ pub fn keep_trying(connection: Weak<LateClient>, database: String, collection: S
                 Err(error) => Err(error),
             };
             match result {
-                Ok(()) if waits => return tracing::info!("MongoDB answers"),
+                Ok(()) if waits => return tracing::info!("MongoDB answers, and the indexes stand"),
                 Ok(()) => return,
+                Err(error) if !waits && errors::is_refusal(&error) => {
+                    tracing::warn!(error = chain(&error), "MongoDB refuses our indexes; it is asked again until it makes them");
+                }
                 Err(error) if !waits => tracing::warn!(error = chain(&error), "MongoDB does not answer; it is asked again until it does"),
                 Err(error) => tracing::debug!(error = chain(&error), "MongoDB does not answer yet"),
             }
