@@ -50,6 +50,7 @@ pub struct Connection {
     /// Carries the client's connections, so it must outlive the runtimes of the callers.
     runtime: Handle,
     permits: Arc<Semaphore>,
+    width: usize,
     hosts: String,
 }
 
@@ -90,6 +91,7 @@ impl Connection {
             shared: Arc::new(LateClient { uri: uri.clone(), selection, connections: pool.saturating_add(1), client: OnceCell::new() }),
             runtime: Handle::current(),
             permits: Arc::new(Semaphore::new(pool as usize)),
+            width: pool as usize,
             hosts: hosts(&address.host_info),
         })
     }
@@ -126,6 +128,11 @@ impl Connection {
             // Only the handle is dropped: the task goes on to its end and gives its permit back by itself.
             Err(_) => Err(Unanswered::Late),
         }
+    }
+
+    /// How many operations go on at the same time, at most.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// Where the connections live.

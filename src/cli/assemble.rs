@@ -45,6 +45,7 @@ pub fn options(config: &Config) -> Options {
         unset: session.unset,
         user_from: session.user_from.as_ref().map(|path| path.split('.').map(str::to_owned).collect()),
         keep_at_login: session.keep_at_login.clone(),
+        store_deadline: config.store.read_timeout + config.store.write_timeout,
         max_per_user: Some(session.max_per_user).filter(|most| *most > 0),
         max_bytes: session.max_bytes,
     }

@@ -10,6 +10,7 @@ use super::id::{Handle, SessionId, SessionKey, hex};
 use super::lifecycle::Rolling;
 use super::record::{Record, StoredCookie, WriteToken};
 use super::sessions::{Keep, Session, Sessions, Visitor};
+use super::store::guard::within;
 use super::store::{Applied, StoreError};
 use super::swap::Swap;
 use super::{changes::End, sessions::Unset};
@@ -36,7 +37,7 @@ impl Sessions {
             return Ok(outcome);
         }
         let sessions = self.clone();
-        let task = tokio::spawn(async move { sessions.write(visitor, changes, &at).await });
+        let task = tokio::spawn(within(sessions.options.store_deadline, async move { sessions.write(visitor, changes, &at).await }));
         match task.await {
             Ok(committed) => committed,
             // A defect of ours is the caller's to contain; it is no outage of the store.

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod field;
+mod once;
 
 pub use field::Field;
 
@@ -33,10 +34,7 @@ impl Data {
         let mut reader = serde_json::Deserializer::from_str(json);
         let fields = (&mut reader).deserialize_map(Fields)?;
         reader.end()?;
-        let mut data = Data::default();
-        data.0.reserve_exact(fields.len());
-        fields.into_iter().for_each(|field| data.put(field));
-        Ok(data)
+        Ok(fields.into_iter().collect())
     }
 
     /// The fields in stored order.

@@ -8,6 +8,7 @@ use super::lifecycle::Lapse;
 use super::record::Record;
 use super::sessions::{Session, Sessions, Visitor};
 use super::store::cached::News;
+use super::store::guard::within;
 use super::store::{Applied, Found, Operation, Sighting, StoreError, Tombstone, Updated, Version, Whose};
 use super::tally::Tally;
 use crate::clock::Timestamp;
@@ -64,7 +65,8 @@ impl Sessions {
     /// the cookie goes all the same, and this proxy lets the session in no more. Runs to its end even if the caller goes away.
     pub async fn end(self: &Arc<Self>, visitor: &Visitor, end: End, secure: bool) -> Result<Outcome, Arc<StoreError>> {
         let (sessions, visitor) = (self.clone(), visitor.clone());
-        let task = tokio::spawn(async move { sessions.end_to_the_last(&visitor, end, secure).await });
+        let ending = async move { sessions.end_to_the_last(&visitor, end, secure).await };
+        let task = tokio::spawn(within(self.options.store_deadline, ending));
         task.await.unwrap_or_else(|defect| Err(Arc::new(unavailable(Box::new(defect)))))
     }
 

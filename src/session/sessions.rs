@@ -46,6 +46,8 @@ pub struct Options {
     pub max_per_user: Option<usize>,
     /// The most bytes of data a session may hold.
     pub max_bytes: usize,
+    /// How long everything that one answer asks of the store may take.
+    pub store_deadline: Duration,
 }
 
 /// One thing for secure requests, one for others.

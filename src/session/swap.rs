@@ -54,9 +54,14 @@ impl Sessions {
             Ok(Updated::Done) => Ok(Swap::Done),
             Ok(Updated::Gone) => Ok(read_back.await.unwrap_or(Swap::Gone)),
             Ok(Updated::Stale) => read_back.await,
-            Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => {
-                Ok(read_back.await.unwrap_or_else(|_| Swap::Unknown(Arc::new(error))))
-            }
+            Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => Ok(match read_back.await {
+                // More than one write came, and this may have been one of them: made again, it would undo what came after it.
+                Ok(Swap::Stale(found)) if found.key == session.key && found.record.revision > record.revision => {
+                    Swap::Unknown(Arc::new(error))
+                }
+                Ok(swap) => swap,
+                Err(_) => Swap::Unknown(Arc::new(error)),
+            }),
             Err(error) => Err(Arc::new(error)),
         }
     }

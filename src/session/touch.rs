@@ -33,8 +33,8 @@ impl Sessions {
         }
         let (sessions, session, at) = (self.clone(), session.clone(), at.clone());
         tokio::spawn(async move {
+            let _under_way = UnderWay { sessions: &sessions, session: &session };
             sessions.touch(&session, &at, now).await;
-            sessions.touching.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.key);
         });
         true
     }
@@ -62,5 +62,17 @@ impl Sessions {
     /// How many touches are under way.
     pub fn touches_under_way(&self) -> usize {
         self.touching.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// A touch that was begun; over when this goes, however that comes.
+struct UnderWay<'a> {
+    sessions: &'a Sessions,
+    session: &'a Session,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.sessions.touching.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session.key);
     }
 }

@@ -77,6 +77,7 @@ fn sessions() -> Arc<Sessions> {
         keep_at_login: Keep::All,
         max_per_user: None,
         max_bytes: 65_536,
+        store_deadline: Duration::from_secs(3),
     };
     let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
     Arc::new(Sessions::new(Arc::new(MemoryStore::default()), keyring(), options, clock, Arc::new(OsEntropy)))

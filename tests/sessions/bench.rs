@@ -50,6 +50,7 @@ pub fn options() -> Options {
         user_from: None,
         keep_at_login: Keep::All,
         max_per_user: None,
+        store_deadline: MINUTE,
         max_bytes: 64 * 1024,
     }
 }

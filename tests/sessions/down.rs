@@ -1,11 +1,14 @@
 //! A store that does not answer: nobody is signed out, nobody gets in, and an end is honest about it.
 
 use super::bench::*;
-use super::tap::Fault;
+use super::tap::{Fault, Tap};
+use cloakroom::random::OsEntropy;
 use cloakroom::session::lifecycle::Lapse;
 use cloakroom::session::sessions::Unset;
-use cloakroom::session::store::Operation::Load;
-use cloakroom::session::{Changes, CookieOrder, Event, Visitor};
+use cloakroom::session::store::Operation::{Load, Update};
+use cloakroom::session::store::{GuardedStore, StoreError};
+use cloakroom::session::{Changes, CookieOrder, End, Event, Sessions, Visitor};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Waits for the retries of an end, which use real time.
@@ -200,4 +203,22 @@ async fn a_renewal_that_stays_unknown_leaves_the_visitor_a_way_in() {
 
     bench.store.heal();
     assert_eq!(bench.data(&cookie).await, r#"{"a":1}"#);
+}
+
+/// Each operation by itself may wait as long as it likes here, as one does in a store that is just not slow enough.
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_for_the_store_no_longer_than_its_deadline() {
+    let site = Bench::over(Arc::new(Tap::holding(Update)), |_| {});
+    let guarded = Arc::new(GuardedStore::new(site.store.clone(), site.clock.clone()));
+    let sessions = Arc::new(Sessions::new(guarded, keyring(&["current"]), options(), site.clock.clone(), Arc::new(OsEntropy)));
+    let cookie = site.begin(login("alice")).await;
+    let alice = site.resume(&cookie).await;
+    let began = tokio::time::Instant::now();
+
+    let change = sessions.commit(alice.clone(), set(r#"{"a":1}"#), here()).await;
+    let end = sessions.end(&alice, End::All, true).await.unwrap();
+
+    assert!(change.is_err_and(|error| matches!(*error, StoreError::Unavailable { .. })));
+    assert_eq!(end.event, Event::EndUnconfirmed);
+    assert_eq!(began.elapsed().as_secs(), 2 * options().store_deadline.as_secs());
 }

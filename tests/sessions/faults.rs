@@ -45,16 +45,20 @@ impl Scene {
     }
 }
 
-/// Runs an operation with every single fault; with every pair of neighbouring faults too where `pairs`.
+/// So many faults in a row are all that are to come.
+const FROM_THEN_ON: usize = 1000;
+
+/// Runs an operation with every single fault; where `rows`, also with every pair of neighbouring faults, and with a store that fails from
+/// some call on.
 async fn with_every_fault(
     name: &str,
     stranger: bool,
     changes: Changes,
-    pairs: bool,
+    rows: bool,
     check: impl AsyncFn(&Scene, Result<Outcome, Arc<StoreError>>, &str),
 ) {
     for fault in FAULTS {
-        for count in 1..=if pairs { 2 } else { 1 } {
+        for count in [1, 2, FROM_THEN_ON].into_iter().take(if rows { 3 } else { 1 }) {
             for first in 1.. {
                 assert!(first < 50, "{name} never ends");
                 let scene = Scene::new(|_| {}).await;
@@ -170,7 +174,7 @@ const CHANGES_OF_USER: [(&str, &str, Option<&str>); 3] = [
 #[tokio::test]
 async fn a_login_by_a_field_is_either_told_and_stored_or_refused_and_the_old_id_never_leads_to_it() {
     for (before, after, user) in CHANGES_OF_USER {
-        for (fault, count) in FAULTS.into_iter().flat_map(|fault| [1, 2, 3].map(|count| (fault, count))) {
+        for (fault, count) in FAULTS.into_iter().flat_map(|fault| [1, 2, 3, FROM_THEN_ON].map(|count| (fault, count))) {
             for first in 1..50 {
                 let ByField { here, elsewhere, old, told, struck } = ByField::act(before, after, first, count, fault).await;
                 let label = format!("{before} {after}, {fault:?} at call {first} ({count}): {told:?}");
@@ -247,4 +251,38 @@ async fn all_ended_sessions_are_never_seen_again_however_the_store_fails() {
         assert!(!claims_all || !scene.is_in(&scene.laptop).await, "{label}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_change_of_unknown_outcome_never_undoes_what_came_after_it() {
+    let memory = Arc::new(MemoryStore::default());
+    let site = Bench::over(Arc::new(Tap::on(memory.clone(), false)), |_| {});
+    let cookie = site.begin(set(r#"{"n":0}"#)).await;
+    let one = site.beside(Arc::new(Tap::on(memory, true)), |_| {});
+    one.store.fail(1, 1, Fault::Landed);
+    let (sessions, visitor) = (one.sessions.clone(), site.resume(&cookie).await);
+    let changing = tokio::spawn(async move { sessions.commit(visitor, set(r#"{"n":1}"#), here()).await });
+    let before_next_call = async || {
+        while one.store.waiting() == 0 && !changing.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    };
+    before_next_call().await;
+    one.store.step();
+    while one.store.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    one.store.heal();
+    before_next_call().await;
+    // Another proxy has seen the change, and made one upon it.
+    let other = site.beside(site.store.clone(), |_| {});
+    other.sessions.commit(other.resume(&cookie).await, set(r#"{"n":2}"#), here()).await.unwrap();
+
+    while !changing.is_finished() {
+        one.store.step();
+        tokio::task::yield_now().await;
+    }
+
+    assert!(changing.await.unwrap().is_err());
+    assert_eq!(other.data(&cookie).await, r#"{"n":2}"#);
 }

@@ -254,6 +254,43 @@ async fn the_end_of_all_of_a_user_is_seen_here_at_once_and_spares_the_others() {
 }
 
 #[tokio::test]
+async fn a_use_that_is_noted_while_all_of_a_users_sessions_end_brings_none_of_them_back() {
+    const SESSIONS: usize = 500;
+    let scene = Scene::new();
+    let keys: Vec<_> = (0..SESSIONS).map(|n| key(&format!("k{n}"))).collect();
+    let (ada, shelf) = (of("ada"), scene.cached.shelf());
+    for _ in 0..20 {
+        for key in &keys {
+            scene.cached.create(key, Arc::new(record())).await.unwrap();
+        }
+        let Some(Found::Live(_, version)) = scene.cached.at_hand(&keys[0], NOW) else { panic!("it is cached") };
+        let noted = AtomicUsize::new(0);
+
+        std::thread::scope(|threads| {
+            // The store has noted each use before the end; the answers come at the same time.
+            threads.spawn(|| {
+                for key in &keys {
+                    shelf.writing(key, None).touched(&version, &touch(Some(LATER)));
+                    noted.fetch_add(1, SeqCst);
+                }
+            });
+            threads.spawn(|| {
+                while noted.load(SeqCst) < SESSIONS / 4 {
+                    std::hint::spin_loop();
+                }
+                drop(shelf.burying(&ada));
+            });
+        });
+
+        let back = keys.iter().filter(|key| scene.cached.at_hand(key, NOW).is_some()).count();
+        assert_eq!(back, 0);
+        for key in &keys {
+            scene.store.remove(key).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_all_that_are_old_or_of_everybody_is_seen_here_at_once() {
     let scene = Scene::new();
     let began = |moment| Record { created_at: Some(moment), ..record() };
@@ -355,6 +392,25 @@ async fn a_write_of_unknown_or_foreign_outcome_lets_the_record_be_read_anew() {
 
         assert_eq!((answer.is_ok(), scene.cached.at_hand(&key("k"), NOW).is_none()), (fault.is_none(), true), "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_read_past_the_cache_takes_the_place_of_what_is_older_there() {
+    let scene = Scene::new();
+    let (first, version) = created(scene.cached.as_ref(), "k", record()).await;
+    let second = Arc::new(changed(&first, "a", "1"));
+    scene.tap.fail(1, 1, Fault::Lost);
+    assert!(scene.cached.update(&key("k"), &version, second.clone(), NOW).await.is_err());
+    // Others look before the write arrives late, and one of them has its answer last.
+    let (k, old) = (key("k"), scene.cached.load(&key("k"), NOW).await.unwrap());
+    let slow = scene.cached.shelf().reading(&k);
+    scene.store.update(&key("k"), &version, second, NOW).await.unwrap();
+
+    let settled = scene.cached.load_settled(&key("k"), NOW).await.unwrap();
+    slow.found(&old);
+
+    assert!(matches!(settled, Found::Live(record, _) if record.revision == 2));
+    assert_eq!(scene.revision("k").await, Some(2));
 }
 
 #[tokio::test]
@@ -604,6 +660,39 @@ async fn a_use_that_another_proxy_noted_is_taken_over_without_a_read() {
 
     assert_eq!(loaded(scene.cached.as_ref(), "k").await.0, Record { expires_at, updated_at, ..record() });
     assert_eq!(scene.tap.calls(), []);
+}
+
+#[tokio::test]
+async fn a_life_that_a_stranger_shortens_is_seen_at_once_and_passed_on() {
+    for expires_at in [LATER.minus(TTL), NOW] {
+        for known in [Some(record()), Some(Record { expires_at: None, ..record() }), None] {
+            let scene = Scene::new();
+            let is_news = known.is_some() || expires_at == NOW;
+            if let Some(record) = known {
+                created(scene.cached.as_ref(), "k", record).await;
+            }
+            let mut news = scene.cached.shelf().news();
+
+            scene.cached.shelf().changed(&key("k"), &Change::Touched { expires_at: Some(expires_at), updated_at: None });
+
+            assert!(scene.cached.at_hand(&key("k"), NOW).is_none());
+            assert_eq!(matches!(news.try_recv(), Ok(News::Changed { .. })), is_news, "{expires_at:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_use_that_another_proxy_noted_brings_back_what_is_remembered_as_expired() {
+    let scene = Scene::new();
+    let (_, version) = created(scene.store.as_ref(), "k", record()).await;
+    assert!(matches!(scene.cached.load(&key("k"), LATER).await.unwrap(), Found::Expired(_)));
+    let further = Some(LATER.plus(TTL));
+    // It was on its way when this proxy looked.
+    scene.store.touch(&key("k"), &version, &touch(further), NOW).await.unwrap();
+
+    scene.cached.shelf().changed(&key("k"), &Change::Touched { expires_at: further, updated_at: Some(NOW) });
+
+    assert!(matches!(scene.cached.load(&key("k"), LATER).await.unwrap(), Found::Live(..)));
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! What only the circuit breaker promises: a store that does not answer is left alone, found again at once, and never called empty.
 
-use crate::records::{NOW, created, key, loaded, record};
+use crate::records::{NOW, changed, created, key, loaded, record};
 use crate::tap::{Fault, Tap};
 use cloakroom::clock::ManualClock;
 use cloakroom::session::store::Operation::{self, Load};
+use cloakroom::session::store::guard::within;
 use cloakroom::session::store::health::BreakerHealth;
 use cloakroom::session::store::{Applied, Found, GuardedStore, MemoryStore, SessionStore, StoreError};
 use std::sync::Arc;
@@ -177,4 +178,20 @@ async fn answers_that_are_no_outage_open_nothing() {
     }
 
     assert_eq!(scene.breaker().trips, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_request_asks_is_waited_for_no_longer_than_its_deadline_altogether() {
+    let scene = Scene::over(Tap::holding(Operation::Update));
+    created(scene.guarded.as_ref(), "k", record()).await;
+    let (first, version) = loaded(scene.guarded.as_ref(), "k").await;
+    let (key, next) = (key("k"), Arc::new(changed(&first, "a", "1")));
+    let began = tokio::time::Instant::now();
+
+    let (slow, later) = within(SECOND, async { (scene.guarded.update(&key, &version, next, NOW).await, scene.load().await) }).await;
+
+    assert_eq!(began.elapsed().as_secs(), 1);
+    assert!(matches!(slow, Err(StoreError::Unavailable { applied: Applied::Unknown, .. })), "{slow:?}");
+    assert!(matches!(later, Err(StoreError::Unavailable { applied: Applied::No, .. })), "{later:?}");
+    assert!(scene.load().await.is_ok(), "the next request has a deadline of its own");
 }

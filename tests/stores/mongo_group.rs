@@ -29,12 +29,15 @@ struct Scene {
 
 impl Scene {
     async fn new(patience: Duration) -> Self {
-        let mongod = Mongod::shared();
+        Scene::with(Mongod::shared(), patience, "").await
+    }
+
+    async fn with(mongod: &Mongod, patience: Duration, options: &str) -> Self {
         let relay = Relay::noting(UPDATE, mongod.port()).await;
         let settings = MongoSettings { read_timeout: patience, write_timeout: patience, ..mongod.settings(Format::String) };
         let through = settings.uri.expose_secret().to_vec();
         let uri = String::from_utf8(through).unwrap().replace(&mongod.port().to_string(), &relay.port().to_string());
-        let store = Arc::new(MongoStore::connect(MongoSettings { uri: Secret::new(uri), ..settings.clone() }).await.unwrap());
+        let store = Arc::new(MongoStore::connect(MongoSettings { uri: Secret::new(uri + options), ..settings.clone() }).await.unwrap());
         let mut sessions = Vec::new();
         for number in 0..MANY {
             store.create(&name(number), Arc::new(record())).await.unwrap();
@@ -57,12 +60,21 @@ impl Scene {
     }
 
     async fn is_changed(&self, number: usize) -> bool {
-        matches!(self.store.load(&name(number), NOW).await, Ok(Found::Live(found, _)) if found.data.json_of("number").is_some())
+        self.is_changed_in(&self.store, number).await
+    }
+
+    async fn is_changed_in(&self, store: &MongoStore, number: usize) -> bool {
+        matches!(store.load(&name(number), NOW).await, Ok(Found::Live(found, _)) if found.data.json_of("number").is_some())
     }
 }
 
 fn name(number: usize) -> cloakroom::session::id::SessionKey {
     key(&format!("s{number}"))
+}
+
+fn unavailable(answers: &Answers, told: Applied) -> usize {
+    let is_it = |answer: &Result<Updated, StoreError>| matches!(answer, Err(StoreError::Unavailable { applied, .. }) if *applied == told);
+    answers.iter().filter(|(_, answer)| is_it(answer)).count()
 }
 
 fn second(first: &Record, number: usize) -> Record {
@@ -123,8 +135,7 @@ async fn changes_whose_answer_was_cut_off_are_found_out_and_made_once() {
     let answers = scene
         .change_all(async |relay| {
             relay.until_noted(1).await;
-            relay.set(Traffic::Cut);
-            relay.release();
+            relay.cut_once().await;
         })
         .await;
 
@@ -135,20 +146,46 @@ async fn changes_whose_answer_was_cut_off_are_found_out_and_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_answer_was_cut_off_and_that_was_written_over_is_not_called_unmade() {
+    let scene = Scene::new(Duration::from_secs(30)).await;
+    let directly = MongoStore::connect(scene.settings.clone()).await.unwrap();
+    let (first, version) = scene.sessions[0].clone();
+    let ours = Arc::new(second(&first, 0));
+    scene.relay.set(Traffic::Mute);
+
+    let key = name(0);
+    let (answer, ()) = tokio::join!(scene.store.update(&key, &version, ours, NOW), async {
+        while !scene.is_changed_in(&directly, 0).await {}
+        let (made, version) = loaded(&directly, "s0").await;
+        directly.update(&key, &version, Arc::new(changed(&made, "theirs", "1")), NOW).await.unwrap();
+        scene.relay.cut_once().await;
+    });
+
+    assert!(matches!(answer, Err(StoreError::Unavailable { applied: Applied::Unknown, .. })), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_waited_in_vain_was_surely_not_made() {
-    let scene = Scene::new(Duration::from_secs(2)).await;
+    let scene = Scene::with(Mongod::shared(), Duration::from_secs(2), "?maxPoolSize=4").await;
     scene.relay.hold();
 
     let answers = scene.change_all(async |_| {}).await;
 
-    let unavailable = |applied: Applied| {
-        answers
-            .iter()
-            .filter(|(_, answer)| matches!(answer, Err(StoreError::Unavailable { applied: told, .. }) if *told == applied))
-            .count()
-    };
-    let (surely_not, perhaps) = (unavailable(Applied::No), unavailable(Applied::Unknown));
+    let (surely_not, perhaps) = (unavailable(&answers, Applied::No), unavailable(&answers, Applied::Unknown));
     assert!(perhaps > 0 && surely_not > MANY / 2 && surely_not + perhaps == MANY, "{surely_not} surely not, {perhaps} perhaps");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_are_held_up_hold_up_no_others() {
+    let mongod = Mongod::start().unwrap();
+    let scene = Scene::with(&mongod, Duration::from_secs(4), "").await;
+    // As many as may be under way at a time.
+    mongod.hold_up_updates(2, Duration::from_secs(8)).await;
+
+    let answers = scene.change_all(async |_| {}).await;
+
+    let done = answers.iter().filter(|(_, answer)| matches!(answer, Ok(Updated::Done))).count();
+    assert_eq!((done, unavailable(&answers, Applied::Unknown)), (MANY - 2, 2), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use cloakroom::secret::Secret;
 use cloakroom::session::store::MongoStore;
 use cloakroom::session::store::mongo::{Format, MongoSettings};
 use mongodb::Collection;
-use mongodb::bson::Document;
+use mongodb::bson::{Document, doc};
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -46,6 +46,8 @@ impl Mongod {
             .arg(&directory)
             .arg(program)
             .args(["--wiredTigerCacheSizeGB", "0.25", "--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet"])
+            // For tests that let it be slow.
+            .args(["--setParameter", "enableTestCommands=1"])
             .args(["--port", &port.to_string()])
             .arg("--dbpath")
             .arg(&directory)
@@ -121,6 +123,15 @@ impl Mongod {
     pub async fn collection(&self, settings: &MongoSettings) -> Collection<Document> {
         let client = mongodb::Client::with_uri_str(self.uri()).await.unwrap();
         client.database(&settings.database).collection(&settings.collection)
+    }
+
+    /// Lets so many of the next `update` commands wait, each so long.
+    pub async fn hold_up_updates(&self, times: i32, wait: Duration) {
+        let client = mongodb::Client::with_uri_str(self.uri()).await.unwrap();
+        let wait = i64::try_from(wait.as_millis()).unwrap();
+        let how = doc! { "failCommands": ["update"], "blockConnection": true, "blockTimeMS": wait };
+        let order = doc! { "configureFailPoint": "failCommand", "mode": { "times": times }, "data": how };
+        client.database("admin").run_command(order).await.unwrap();
     }
 
     fn stop(&mut self) {

@@ -102,6 +102,14 @@ impl Relay {
         self.traffic.send_replace(traffic);
     }
 
+    /// Breaks all connections; those that come after that are let through.
+    pub async fn cut_once(&self) {
+        self.set(Traffic::Cut);
+        // Each connection listens until it is broken.
+        self.traffic.closed().await;
+        self.release();
+    }
+
     /// From now on nothing gets through.
     pub fn hold(&self) {
         self.set(Traffic::Held);

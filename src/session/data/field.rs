@@ -73,6 +73,11 @@ impl Field {
         Some(Field { text: text.into(), colon, name: Name::of(text.get(..colon)?) })
     }
 
+    /// What fields of the same name have in common: the name, or where there is none the literal.
+    pub(super) fn identity(&self) -> Result<&str, &str> {
+        self.name().ok_or_else(|| self.literal())
+    }
+
     pub(super) fn is_called_as(&self, other: &Field) -> bool {
         self.literal() == other.literal() || self.name().is_some() && self.name() == other.name()
     }

@@ -1,5 +1,7 @@
 //! A circuit breaker: a store that does not answer is asked by one caller a second, and everybody else is told so at once.
 //!
+//! What one request asks of it is bounded altogether ([`within`]), however many operations that takes.
+//!
 //! Our own few lines, because the crates that fit time themselves by the machine's clock, which tests cannot move, and let a probe that
 //! never ends keep the next one out. How many may ask at the same time is not decided here but by the store (its permits).
 
@@ -12,12 +14,30 @@ use crate::telemetry::chain;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task_local;
+use tokio::time::{Instant, timeout_at};
 
 /// So many failures in a row open the circuit.
 const FAILURES: u32 = 5;
 
 /// While it is open, one operation in this time goes through, whatever became of the last one.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+task_local! {
+    /// Until when the operations of this task are waited for.
+    static DEADLINE: Instant;
+}
+
+/// Bounds how long the operations of a guarded store inside are waited for altogether: one that is not over by then is unavailable, a write
+/// with an unknown outcome, and those that come after it are not begun.
+pub async fn within<T>(limit: Duration, inside: impl Future<Output = T>) -> T {
+    DEADLINE.scope(Instant::now() + limit, inside).await
+}
+
+/// Where a task has a deadline, and it is over.
+#[derive(Debug, thiserror::Error)]
+#[error("what this request asks of it has taken too long altogether")]
+struct TooLong;
 
 /// A store that is left alone while it does not answer. Never turns *unavailable* into *absent*.
 pub struct GuardedStore {
@@ -49,11 +69,21 @@ impl GuardedStore {
 
     /// Runs one operation if the circuit lets it through, and learns from its outcome. One that is dropped half-way teaches nothing.
     async fn pass<T>(&self, during: Operation, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let deadline = DEADLINE.try_with(|deadline| *deadline).ok();
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(StoreError::Unavailable { during, applied: Applied::No, source: Box::new(TooLong) });
+        }
         let began = self.clock.moment();
         if !self.lock().admits(began) {
             return Err(StoreError::Unavailable { during, applied: Applied::No, source: Box::new(Open) });
         }
-        let outcome = operation.await;
+        let outcome = match deadline {
+            None => operation.await,
+            Some(deadline) => timeout_at(deadline, operation).await.unwrap_or_else(|_| {
+                let applied = if during.is_read() { Applied::No } else { Applied::Unknown };
+                Err(StoreError::Unavailable { during, applied, source: Box::new(TooLong) })
+            }),
+        };
         match &outcome {
             Err(error @ StoreError::Unavailable { .. }) => self.note_failure(began, error),
             _ => self.note_success(),

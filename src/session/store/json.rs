@@ -4,6 +4,7 @@ use super::super::cookie::Attributes;
 use super::super::record::{Data, StoredCookie};
 use crate::clock::Timestamp;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 /// Reads the stored text. The reason, if it is no session.
 ///
@@ -28,7 +29,8 @@ pub fn write(cookie: &StoredCookie, data: &Data) -> String {
         if !text.ends_with('{') {
             text.push(',');
         }
-        text.push_str(&format!("\"{name}\":{value}"));
+        // Writing to text cannot fail.
+        let _ = write!(text, "\"{name}\":{value}");
     }
     text.push('}');
     if !data.is_empty() {

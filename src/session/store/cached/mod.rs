@@ -73,7 +73,10 @@ impl SessionStore for CachedStore {
     }
 
     async fn load_settled(&self, key: &SessionKey, now: Timestamp) -> Result<Found, StoreError> {
-        self.inner.load_settled(key, now).await
+        let reading = self.shelf.reading(key);
+        let found = self.inner.load_settled(key, now).await?;
+        reading.settled(&found);
+        Ok(found)
     }
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {

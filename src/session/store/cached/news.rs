@@ -19,7 +19,7 @@ pub enum Change {
         /// It became a tombstone.
         ended: bool,
     },
-    /// Only a use was noted.
+    /// Only a use was noted, or the end of life moved.
     Touched { expires_at: Option<Timestamp>, updated_at: Option<Timestamp> },
 }
 
@@ -40,6 +40,7 @@ impl Change {
         match self {
             Change::Removed => true,
             Change::Written { expires_at, moved, ended, .. } => *ended || !moved && expires_at.is_some_and(|at| at <= now),
+            // Whoever is told looks: the one that is late may be followed by another.
             Change::Touched { .. } => false,
         }
     }

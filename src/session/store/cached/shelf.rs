@@ -14,7 +14,6 @@ use super::stream::Stream;
 use super::ticket::{Burying, Reading, Ticket, Writing};
 use super::weight::Scale;
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::session::data::Data;
 use crate::session::id::{Handle, SessionKey};
 use crate::session::record::{Client, Record, WriteToken};
 use quick_cache::sync::Cache;
@@ -190,18 +189,22 @@ impl Shelf {
         }
         generation.number += 1;
         let known = self.live.peek(&Filed::sought(key));
+        let now = self.clock.now();
         match (change, &known) {
             (Change::Written { mark, revision, .. }, Some(slot)) if knows(slot, mark.as_ref(), *revision) => return,
-            (Change::Touched { expires_at, updated_at }, Some(slot)) => {
+            (Change::Touched { expires_at, updated_at }, Some(slot)) if !is_shorter(*expires_at, slot) => {
                 return self.put_touched(key, slot, *expires_at, *updated_at, None);
             }
-            (Change::Touched { .. }, None) => return,
+            // What is remembered as expired may live on.
+            (Change::Touched { expires_at, .. }, None) if expires_at.is_none_or(|at| at > now) => {
+                return drop(self.gone.remove(&Filed::sought(key)));
+            }
             _ => self.drop_record(key),
         }
         drop(generation);
         if *change == Change::Removed {
             self.tell_removal(key, known);
-        } else if change.is_end(self.clock.now()) {
+        } else if change.is_end(now) {
             self.tell_end(key, known);
         } else {
             let (handle, user) = names(known.and_then(|slot| slot.read()));
@@ -262,8 +265,8 @@ impl Shelf {
 
     fn put_gone(&self, key: &SessionKey, record: Option<&Arc<Record>>, read_at: Moment) {
         self.live.remove(&Filed::sought(key));
-        let times_only = |record: &Arc<Record>| Arc::new(Record { data: Data::default(), ..Record::clone(record) });
-        self.gone.insert(Filed::sought(key).to_owned(), Gone { record: record.map(times_only), read_at });
+        let record = record.map(|record| Arc::new(times_only(record)));
+        self.gone.insert(Filed::sought(key).to_owned(), Gone { record, read_at });
     }
 
     pub(super) fn put_touched(
@@ -279,7 +282,12 @@ impl Shelf {
         record.expires_at = record.expires_at.map(|old| expires_at.map_or(old, |new| old.max(new)));
         record.updated_at = record.updated_at.max(updated_at);
         record.client = client.cloned().or(record.client);
-        self.put_packed(key, &record, &version, slot.read_at);
+        let slot = Slot::new(&record, &version, slot.read_at);
+        // Only in the place of the one that was found: an end of many sweeps the shelf whatever the key's generation.
+        let replaced = slot.map(|slot| self.live.replace(Filed::sought(key).to_owned(), slot, true));
+        if !matches!(replaced, Some(Ok(()))) {
+            self.drop_record(key);
+        }
     }
 
     /// The change stream's state, which the task that follows it keeps.
@@ -321,10 +329,30 @@ impl Shelf {
     }
 }
 
+/// When a session that is over was what, and why it ended. Who it was takes room that nobody counts.
+fn times_only(record: &Record) -> Record {
+    Record {
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        login_at: record.login_at,
+        expires_at: record.expires_at,
+        max_age: record.max_age,
+        moved: record.moved.clone(),
+        ended: record.ended,
+        ..Record::default()
+    }
+}
+
 /// Whether this is what the writer wrote, or something later. The mark alone does not tell: a record that is made a dead one keeps it.
 fn knows(slot: &Slot, mark: Option<&WriteToken>, revision: Option<u64>) -> bool {
     let (Some((record, Version { revision: Some(own), .. })), Some(told)) = (slot.read(), revision) else { return false };
     own > told || own == told && mark.is_some() && record.last_write.as_ref() == mark
+}
+
+/// Whether a life that ends then is shorter than what is known of it. We only ever lengthen one; a Node app, or a human, may do otherwise.
+fn is_shorter(expires_at: Option<Timestamp>, slot: &Slot) -> bool {
+    let known = slot.read().and_then(|(record, _)| record.expires_at);
+    expires_at.is_some_and(|told| known.is_none_or(|known| told < known))
 }
 
 fn names(known: Option<Opened>) -> (Option<Handle>, Option<String>) {

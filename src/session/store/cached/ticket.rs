@@ -29,6 +29,17 @@ impl Reading<'_> {
             shelf.put(key, found, at);
         }
     }
+
+    /// What it found past every cache: a write of unknown outcome may have come after what lies here was read, or is about to be put here.
+    pub fn settled(self, found: &Found) {
+        let Ticket { shelf, key, generation: began, at } = self.0;
+        let mut generation = shelf.generation(key);
+        match generation.number == began {
+            true => shelf.put(key, found, at),
+            false => shelf.drop_record(key),
+        }
+        generation.number += 1;
+    }
 }
 
 /// A write under way. Unless it is told how it ended, also when the caller goes away, what is cached of the record goes.

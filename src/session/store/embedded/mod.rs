@@ -1,6 +1,6 @@
 //! The store of one machine: a SQLite file, crash-safe, opened by one Cloakroom at a time.
 //!
-//! One thread writes and commits whatever waits in one transaction (group commit, `synchronous=FULL`: acknowledged is durable). Others
+//! One thread writes and commits whatever waits in one transaction (group commit, flushed: acknowledged is durable). Others
 //! read, with connections of their own, so no async worker ever waits for a disk.
 
 mod file;

@@ -8,26 +8,28 @@ use crate::session::data::{Data, Field};
 use crate::session::id::{Handle, SessionKey};
 use crate::session::lifecycle::Lapse;
 use crate::session::record::{Client, Credential, Epoch, Moved, Record, StoredCookie, WriteToken};
-use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc};
+use mongodb::bson::raw::{BindRawBsonRef, CStr};
+use mongodb::bson::{Bson, DateTime, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc, rawdoc};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Fields of ours that a record may lack.
-const OPTIONAL: [&str; 13] = [
-    "expires",
-    "createdAt",
-    "updatedAt",
-    "userId",
-    "loginAt",
-    "handle",
-    "lastWrite",
-    "client",
-    "maxAge",
-    "moved",
-    "ended",
-    "epoch",
-    "credential",
-];
+/// What a document needs beside a session's data, in bytes and mostly: growing costs more than writing.
+const ROOM: usize = 1024;
+
+/// The fields of a document that is written, and the names of those that the record lacks.
+struct Fields {
+    present: RawDocumentBuf,
+    absent: RawDocumentBuf,
+}
+
+impl Fields {
+    fn put(&mut self, name: &CStr, value: Option<impl BindRawBsonRef>) {
+        match value {
+            Some(value) => self.present.append(name, value),
+            None => self.absent.append(name, ""),
+        }
+    }
+}
 
 /// How records are written and read.
 #[derive(Clone, Copy, Debug)]
@@ -38,25 +40,21 @@ pub struct Codec {
 
 impl Codec {
     /// A whole new document.
-    pub fn new_document(&self, key: &SessionKey, record: &Record) -> Result<Document, StoreError> {
-        let mut document = doc! { "_id": key.as_str() };
-        document.extend(self.fields(record, None)?);
-        Ok(document)
+    pub fn new_document(&self, key: &SessionKey, record: &Record) -> Result<RawDocumentBuf, StoreError> {
+        Ok(self.fields(rawdoc! { "_id": key.as_str() }, record, None)?.present)
     }
 
     /// `$set` and `$unset`, so that top-level fields of others survive. connect-mongo's `touchAfter` goes by `lastModified`: where a
     /// document has it, it is kept up to date.
-    pub fn update(&self, seen: &Version, record: &Record, now: Timestamp) -> Result<Document, StoreError> {
+    pub fn update(&self, seen: &Version, record: &Record, now: Timestamp) -> Result<RawDocumentBuf, StoreError> {
         let before = before(seen)?;
-        let mut set = self.fields(record, before.as_deref())?;
-        if before.is_some_and(|before| value(&before, "lastModified").is_some()) {
-            set.insert("lastModified", date(now));
+        let mut fields = self.fields(with_room(record.data.size() + ROOM), record, before)?;
+        if before.is_some_and(|before| value(before, "lastModified").is_some()) {
+            fields.present.append(cstr!("lastModified"), date(now));
         }
-        let gone: Document =
-            OPTIONAL.into_iter().filter(|name| !set.contains_key(name)).map(|name| (name.to_owned(), Bson::from(""))).collect();
-        let mut update = doc! { "$set": set };
-        if !gone.is_empty() {
-            update.insert("$unset", gone);
+        let mut update = rawdoc! { "$set": fields.present };
+        if !fields.absent.is_empty() {
+            update.append(cstr!("$unset"), fields.absent);
         }
         Ok(update)
     }
@@ -67,62 +65,52 @@ impl Codec {
             Some(seen) => before(seen).ok()?,
             None => None,
         };
-        let mut written = doc! { "session": self.session(record, before.as_deref()).ok()? };
-        if before.is_some_and(|before| value(&before, "lastModified").is_some()) {
-            written.insert("lastModified", date(now));
+        let mut written = rawdoc! { "session": self.session(record, before).ok()? };
+        if before.is_some_and(|before| value(before, "lastModified").is_some()) {
+            written.append(cstr!("lastModified"), date(now));
         }
-        let written = RawDocumentBuf::try_from(&written).ok()?;
         Some(Version { revision: Some(record.revision), session: Some(written.as_bytes().into()) })
     }
 
-    fn session(&self, record: &Record, before: Option<&RawDocument>) -> Result<Bson, StoreError> {
+    fn session(&self, record: &Record, before: Option<&RawDocument>) -> Result<RawBson, StoreError> {
         Ok(match self.format {
-            _ if record.ended.is_some() => self.nothing(),
-            Format::String => Bson::String(json::write(&record.cookie, &record.data)),
-            Format::Document => Bson::Document(sub_document(record, before).map_err(|_| StoreError::TooLarge)?),
+            _ if record.ended.is_some() => self.nothing().map_or(RawBson::Null, RawBson::from),
+            Format::String => RawBson::String(json::write(&record.cookie, &record.data)),
+            Format::Document => {
+                let document = sub_document(record, before).map_err(|_| StoreError::TooLarge)?;
+                RawBson::Document(RawDocumentBuf::try_from(&document).map_err(|_| StoreError::TooLarge)?)
+            }
         })
     }
 
-    fn fields(&self, record: &Record, before: Option<&RawDocument>) -> Result<Document, StoreError> {
-        let mut fields = doc! { "session": self.session(record, before)?, "revision": i64::try_from(record.revision).unwrap_or(i64::MAX) };
-        let moments = [
-            ("expires", record.expires_at),
-            ("createdAt", record.created_at),
-            ("updatedAt", record.updated_at),
-            ("loginAt", record.login_at),
-        ];
-        fields.extend(moments.into_iter().filter_map(|(name, at)| Some((name.to_owned(), date(at?)))));
-        let credential = record.credential.map(Credential::to_text);
-        let texts = [
-            ("userId", record.user.as_deref()),
-            ("handle", record.handle.as_ref().map(Handle::as_str)),
-            ("lastWrite", record.last_write.as_ref().map(|mark| mark.0.as_str())),
-            ("ended", record.ended.map(Lapse::as_str)),
-            ("credential", credential.as_deref()),
-        ];
-        fields.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Bson::from(text?)))));
-        if let Some(client) = &record.client {
-            fields.insert("client", client_document(client));
-        }
-        if let Some(own) = record.max_age {
-            fields.insert("maxAge", i64::try_from(own.as_millis()).unwrap_or(i64::MAX));
-        }
-        if let Some(epoch) = record.epoch {
-            fields.insert("epoch", i64::try_from(epoch.0).unwrap_or(i64::MAX));
-        }
-        if let Some(moved) = &record.moved {
-            let mut pointer = doc! { "to": moved.to.as_str() };
-            pointer.extend(moved.at.map(|at| ("at".to_owned(), date(at))));
-            fields.insert("moved", pointer);
-        }
+    /// The fields of a record behind those that are there already.
+    fn fields(&self, already: RawDocumentBuf, record: &Record, before: Option<&RawDocument>) -> Result<Fields, StoreError> {
+        let mut fields = Fields { present: already, absent: RawDocumentBuf::new() };
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        fields.put(cstr!("session"), Some(self.session(record, before)?));
+        fields.put(cstr!("revision"), Some(number(record.revision)));
+        fields.put(cstr!("expires"), record.expires_at.map(date));
+        fields.put(cstr!("createdAt"), record.created_at.map(date));
+        fields.put(cstr!("updatedAt"), record.updated_at.map(date));
+        fields.put(cstr!("loginAt"), record.login_at.map(date));
+        fields.put(cstr!("userId"), record.user.as_deref());
+        fields.put(cstr!("handle"), record.handle.as_ref().map(Handle::as_str));
+        fields.put(cstr!("lastWrite"), record.last_write.as_ref().map(|mark| mark.0.as_str()));
+        fields.put(cstr!("ended"), record.ended.map(Lapse::as_str));
+        fields.put(cstr!("credential"), record.credential.map(Credential::to_text));
+        fields.put(cstr!("client"), record.client.as_ref().map(client_document));
+        let own = record.max_age.map(|own| i64::try_from(own.as_millis()).unwrap_or(i64::MAX));
+        fields.put(cstr!("maxAge"), own);
+        fields.put(cstr!("epoch"), record.epoch.map(|epoch| number(epoch.0)));
+        fields.put(cstr!("moved"), record.moved.as_ref().map(pointer));
         Ok(fields)
     }
 
-    /// A `session` that Node readers take for none.
-    fn nothing(&self) -> Bson {
+    /// A `session` that Node readers take for none: a text, or null.
+    fn nothing(&self) -> Option<&'static str> {
         match self.format {
-            Format::String => Bson::from("null"),
-            Format::Document => Bson::Null,
+            Format::String => Some("null"),
+            Format::Document => None,
         }
     }
 
@@ -152,7 +140,7 @@ impl Codec {
             Some(RawBsonRef::Document(session)) => parse_sub_document(session)?,
             _ => return Err(unreadable("the session field is missing or of another type")),
         };
-        let revision = value(document, "revision").and_then(revision_of);
+        let revision = revision_in(document);
         let own = number(value(document, "maxAge"));
         let configured = self.configured_max_age.and_then(|length| i64::try_from(length.as_millis()).ok());
         // A Node app marks a session's own lifetime nowhere else; in documents of ours the mark decides.
@@ -181,27 +169,37 @@ impl Codec {
 }
 
 /// The filter of a compare-and-swap: this key, alive, this revision, and the `session` as read, because Node writers raise no revision.
-pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<Document, StoreError> {
-    let alive = [doc! { "expires": absent() }, doc! { "expires": { "$gt": date(now) } }];
-    let mut filter = doc! { "_id": key.as_str(), "revision": revision(seen), "ended": absent(), "$or": alive.as_slice() };
-    if let Some(before) = before(seen)?
-        && let Some(session) = value(&before, "session")
-    {
-        let session = Bson::try_from(session).map_err(|error| unavailable(Operation::Update, Applied::No, error))?;
+pub fn exactly(key: &SessionKey, seen: &Version, now: Timestamp) -> Result<RawDocumentBuf, StoreError> {
+    let absent = rawdoc! { "$exists": false };
+    let alive = [rawdoc! { "expires": absent.clone() }, rawdoc! { "expires": { "$gt": date(now) } }];
+    let alive: RawArrayBuf = alive.into_iter().collect();
+    let mut filter = with_room(seen.session.as_ref().map_or(0, |session| session.len()) + ROOM);
+    filter.append(cstr!("_id"), key.as_str());
+    filter.append(cstr!("revision"), revision(seen));
+    filter.append(cstr!("ended"), absent);
+    filter.append(cstr!("$or"), alive);
+    if let Some(session) = before(seen)?.and_then(|before| value(before, "session")) {
+        let mut as_read = RawDocumentBuf::new();
+        as_read.append(cstr!("$eq"), session);
         // Spelled out, because a sub-document may begin with a name that looks like an operator.
-        filter.insert("session", doc! { "$eq": session });
+        filter.append(cstr!("session"), as_read);
     }
     Ok(filter)
 }
 
 /// The filter of a touch: neither a pointer nor a tombstone is ever kept alive.
-pub fn touchable(key: &SessionKey, seen: &Version, now: Timestamp) -> Document {
-    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": absent(), "ended": absent(), "expires": { "$gt": date(now) } }
+pub fn touchable(key: &SessionKey, seen: &Version, now: Timestamp) -> RawDocumentBuf {
+    touchable_where(key, seen, rawdoc! { "$gt": date(now) })
 }
 
 /// The filter of a touch of a record that never expires, which goes on to have no `expires`.
-pub fn touchable_for_ever(key: &SessionKey, seen: &Version) -> Document {
-    doc! { "_id": key.as_str(), "revision": revision(seen), "moved": absent(), "ended": absent(), "expires": absent() }
+pub fn touchable_for_ever(key: &SessionKey, seen: &Version) -> RawDocumentBuf {
+    touchable_where(key, seen, rawdoc! { "$exists": false })
+}
+
+fn touchable_where(key: &SessionKey, seen: &Version, expires: RawDocumentBuf) -> RawDocumentBuf {
+    let absent = rawdoc! { "$exists": false };
+    rawdoc! { "_id": key.as_str(), "revision": revision(seen), "moved": absent.clone(), "ended": absent, "expires": expires }
 }
 
 /// The filter of an end of many.
@@ -227,14 +225,14 @@ fn absent() -> Document {
 }
 
 /// Moves `expires` forward only.
-pub fn touch(touch: &Touch) -> Document {
-    let mut set = doc! { "updatedAt": date(touch.updated_at) };
+pub fn touch(touch: &Touch) -> RawDocumentBuf {
+    let mut set = rawdoc! { "updatedAt": date(touch.updated_at) };
     if let Some(client) = &touch.client {
-        set.insert("client", client_document(client));
+        set.append(cstr!("client"), client_document(client));
     }
-    let mut update = doc! { "$set": set };
+    let mut update = rawdoc! { "$set": set };
     if let Some(at) = touch.expires_at {
-        update.insert("$max", doc! { "expires": date(at) });
+        update.append(cstr!("$max"), rawdoc! { "expires": date(at) });
     }
     update
 }
@@ -259,6 +257,11 @@ pub fn used_at(document: &RawDocument) -> Option<Timestamp> {
     moment(document, "updatedAt")
 }
 
+/// The revision that a document has.
+pub fn revision_in(document: &RawDocument) -> Option<u64> {
+    value(document, "revision").and_then(revision_of)
+}
+
 /// What a later compare-and-swap must find unchanged, as the bytes of a small document.
 fn seen_session(document: &RawDocument) -> Arc<[u8]> {
     let mut seen = RawDocumentBuf::new();
@@ -270,15 +273,15 @@ fn seen_session(document: &RawDocument) -> Arc<[u8]> {
     seen.as_bytes().into()
 }
 
-fn before(seen: &Version) -> Result<Option<RawDocumentBuf>, StoreError> {
-    let read = seen.session.as_ref().map(|bytes| RawDocumentBuf::from_bytes(bytes.to_vec()));
+fn before(seen: &Version) -> Result<Option<&RawDocument>, StoreError> {
+    let read = seen.session.as_deref().map(RawDocument::from_bytes);
     read.transpose().map_err(|error| unavailable(Operation::Update, Applied::No, error))
 }
 
 /// What the filter demands of `revision`: the number seen, or that there is none (whatever else a stranger may have put there).
-fn revision(seen: &Version) -> Bson {
+fn revision(seen: &Version) -> RawBson {
     let exact = seen.revision.and_then(|revision| i64::try_from(revision).ok());
-    exact.map_or_else(|| doc! { "$not": { "$type": "number" } }.into(), Bson::Int64)
+    exact.map_or_else(|| RawBson::Document(rawdoc! { "$not": { "$type": "number" } }), RawBson::Int64)
 }
 
 pub fn revision_of(value: RawBsonRef<'_>) -> Option<u64> {
@@ -302,13 +305,13 @@ fn sub_document(record: &Record, before: Option<&RawDocument>) -> Result<Documen
 
 fn cookie_value(name: &str, member: &serde_json::Value, record: &Record) -> Result<Bson, values::TooDeep> {
     match name {
-        "expires" => Ok(record.cookie.expires.map_or(Bson::Null, date)),
+        "expires" => Ok(record.cookie.expires.map_or(Bson::Null, |at| Bson::DateTime(date(at)))),
         _ => values::from_json(&member.to_string()),
     }
 }
 
 fn parse_sub_document(session: &RawDocument) -> Result<(StoredCookie, Data), StoreError> {
-    let (mut cookie, mut data) = (StoredCookie::default(), Data::default());
+    let (mut cookie, mut fields) = (StoredCookie::default(), Vec::new());
     for element in session {
         let (name, found) = element.map_err(|error| unreadable(error.to_string()))?;
         match (name.as_str(), found) {
@@ -323,11 +326,11 @@ fn parse_sub_document(session: &RawDocument) -> Result<(StoredCookie, Data), Sto
             ("cookie", _) => {}
             (name, found) => {
                 let json = values::to_json(found).map_err(|error| unreadable(error.to_string()))?;
-                data.put(Field::new(name, json).ok_or_else(|| unreadable("a field is no JSON"))?);
+                fields.push(Field::new(name, json).ok_or_else(|| unreadable("a field is no JSON"))?);
             }
         }
     }
-    Ok((cookie, data))
+    Ok((cookie, Data::from_iter(fields)))
 }
 
 fn unreadable(reason: impl AsRef<str>) -> StoreError {
@@ -355,12 +358,27 @@ fn number(value: Option<RawBsonRef<'_>>) -> Option<i64> {
     }
 }
 
-fn date(at: Timestamp) -> Bson {
-    Bson::DateTime(DateTime::from_millis(at.0))
+/// An empty document that need not grow up to so many bytes.
+fn with_room(bytes: usize) -> RawDocumentBuf {
+    let mut empty = RawDocumentBuf::new().into_bytes();
+    empty.reserve(bytes);
+    RawDocumentBuf::from_bytes(empty).unwrap_or_default()
 }
 
-fn client_document(client: &Client) -> Document {
-    doc! { "agent": &client.agent, "address": &client.address }
+fn date(at: Timestamp) -> DateTime {
+    DateTime::from_millis(at.0)
+}
+
+fn client_document(client: &Client) -> RawDocumentBuf {
+    rawdoc! { "agent": client.agent.as_str(), "address": client.address.as_str() }
+}
+
+fn pointer(moved: &Moved) -> RawDocumentBuf {
+    let mut pointer = rawdoc! { "to": moved.to.as_str() };
+    if let Some(at) = moved.at {
+        pointer.append(cstr!("at"), date(at));
+    }
+    pointer
 }
 
 fn client_of(document: &RawDocument) -> Option<Client> {

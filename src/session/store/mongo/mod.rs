@@ -134,7 +134,6 @@ impl SessionStore for MongoStore {
     async fn create(&self, key: &SessionKey, record: Arc<Record>) -> Result<(), StoreError> {
         let (key, document) = (key.clone(), self.codec.new_document(key, &record)?);
         self.run(Operation::Create, move |collection| async move {
-            let document = RawDocumentBuf::try_from(&document).map_err(|_| StoreError::TooLarge)?;
             let taken = match collection.insert_one(document).await {
                 Ok(_) => return Ok(()),
                 Err(error) => errors::map(Operation::Create, error),
@@ -178,7 +177,7 @@ impl SessionStore for MongoStore {
 
     async fn update(&self, key: &SessionKey, seen: &Version, record: Arc<Record>, now: Timestamp) -> Result<Updated, StoreError> {
         let (filter, update) = (document::exactly(key, seen, now)?, self.codec.update(seen, &record, now)?);
-        let (during, key, proof) = (Operation::Update, key.clone(), Proof::Mark(record.last_write.clone()));
+        let (during, key, proof) = (Operation::Update, key.clone(), Proof::Mark(record.last_write.clone(), record.revision));
         self.groups.make(Change { during, key, filter, update, proof, now }).await
     }
 

@@ -24,8 +24,8 @@ pub struct Subject {
 /// What a document has after a change and had not before.
 #[derive(Clone)]
 pub enum Proof {
-    /// The mark of the write.
-    Mark(Option<WriteToken>),
+    /// The mark of the write, as long as nobody writes over it; and the revision, which is higher then.
+    Mark(Option<WriteToken>, u64),
     /// A use at this moment, or later.
     Use(Timestamp),
 }
@@ -33,6 +33,8 @@ pub enum Proof {
 /// What the server says of the whole command.
 struct Report {
     matched: usize,
+    /// Whether the command had been sent before, so that what matched nothing may have been carried out then.
+    is_second: bool,
     /// Statements that it refused, by their place.
     refused: HashMap<usize, Refused>,
 }
@@ -44,6 +46,11 @@ struct Refused {
     code: i32,
     message: String,
 }
+
+/// Others have written since, over this change or before it.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was lost, and the session has changed more than once since")]
+struct WrittenOver;
 
 /// Carried out by a server, and perhaps not by those that come after it.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +90,7 @@ async fn tried_twice(database: &Database, command: RawDocumentBuf) -> Result<Res
         return first;
     }
     match database.run_raw_command(command).await {
-        Ok(answer) => Ok(Report::read(&answer)),
+        Ok(answer) => Ok(Report::read(&answer).map(|report| Report { is_second: true, ..report })),
         // The first one may have been carried out, which the second one's error may deny.
         Err(_) => first,
     }
@@ -105,7 +112,8 @@ impl Report {
             let at = usize::try_from(whole(error, "index")?).ok()?;
             Some((at, Refused { code: code_of(error), message: message_of(error) }))
         });
-        Ok(Report { matched: whole(answer, "n").and_then(|n| usize::try_from(n).ok()).unwrap_or(0), refused: refused.collect() })
+        let matched = whole(answer, "n").and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        Ok(Report { matched, is_second: false, refused: refused.collect() })
     }
 }
 
@@ -136,20 +144,26 @@ async fn looked_up(database: &Database, collection: &str, report: &Report, subje
     };
     let by_key: HashMap<&str, &RawDocument> =
         documents.iter().filter_map(|document| Some((document.get_str("_id").ok()?, document.as_ref()))).collect();
-    let told = |(at, subject): (usize, &Subject)| match (report.refused.get(&at), by_key.get(subject.key.as_str())) {
-        (Some(refused), _) => refused.told(subject.during),
-        (None, Some(document)) if subject.proof.is_in(document) => Ok(Updated::Done),
-        (None, Some(document)) if document::lives(document, subject.now) => Ok(Updated::Stale),
-        (None, _) => Ok(Updated::Gone),
+    let told = |(at, subject): (usize, &Subject)| match report.refused.get(&at) {
+        Some(refused) => refused.told(subject.during),
+        None => subject.told(by_key.get(subject.key.as_str()).copied(), report.is_second),
     };
     subjects.iter().enumerate().map(told).collect()
 }
 
-impl Proof {
-    fn is_in(&self, document: &RawDocument) -> bool {
-        match self {
-            Proof::Mark(mark) => mark.is_some() && *mark == document::mark_of(document),
-            Proof::Use(at) => document::used_at(document).is_some_and(|used| used >= *at),
+impl Subject {
+    /// What its document shows.
+    fn told(&self, document: Option<&RawDocument>, may_have_been_made: bool) -> Answer {
+        let Some(document) = document else { return Ok(Updated::Gone) };
+        match &self.proof {
+            Proof::Mark(mark, _) if mark.is_some() && *mark == document::mark_of(document) => Ok(Updated::Done),
+            _ if !document::lives(document, self.now) => Ok(Updated::Gone),
+            Proof::Use(at) if document::used_at(document).is_some_and(|used| used >= *at) => Ok(Updated::Done),
+            // Another write made this very revision, or none did: then this change was not made.
+            Proof::Mark(_, revision) if may_have_been_made && document::revision_in(document).is_some_and(|is| is > *revision) => {
+                Err(errors::unavailable(self.during, Applied::Unknown, WrittenOver))
+            }
+            _ => Ok(Updated::Stale),
         }
     }
 }
