@@ -142,9 +142,11 @@ async fn a_renewal_that_leaves_nothing_of_the_old_id_closes_nothing_either() {
     let (mut ours, mut theirs) = (socket(&here, &browser).await, socket(&there, &browser).await);
     let mut polls = [Raw::connect(here.addr()).await, Raw::connect(there.addr()).await];
     for poll in &mut polls {
-        poll.send(scene::request("/slow?ms=2500", &cookie(&browser))).await;
+        poll.send(scene::request("/slow?ms=5000", &cookie(&browser))).await;
     }
     scene::until_asked(&app, &mark, 4).await;
+    // By then all have been looked at, for the first and perhaps the only time.
+    browser.get("/slow?ms=2500").await;
 
     renew(&mut browser).await;
     // What is told of the renewal has come by the time the polls are answered.
@@ -166,10 +168,15 @@ async fn what_a_session_had_open_before_its_renewal_ends_with_it_wherever_it_end
     here.logged("changes elsewhere are seen at once").await;
     let mut browser = visitor(&here).await;
     let mut ours = socket(&here, &browser).await;
+    // By then it has been looked at, for the first and perhaps the only time.
+    browser.get("/slow?ms=2000").await;
     renew(&mut browser).await;
     // Others take the place in the cache.
     for _ in 0..20 {
-        visitor(&here).await.get("/echo").await;
+        let mut other = visitor(&here).await;
+        for _ in 0..5 {
+            other.get("/echo").await;
+        }
     }
 
     log_out(&there, &browser).await;

@@ -68,15 +68,15 @@ pub(super) async fn look(shared: Arc<Shared>) {
         if is_late && looks.is_multiple_of(LOOKS_BETWEEN_ROUNDS) && !sessions.hears_of_others() {
             shared.tunnels.doubt_all();
         }
-        let (since, due) = (shared.tunnels.closings(), shared.tunnels.due(sessions.now()));
-        futures_util::stream::iter(due).for_each_concurrent(AT_ONCE, |(number, whose)| look_at(&shared, number, whose, since)).await;
+        let due = shared.tunnels.due(sessions.now());
+        futures_util::stream::iter(due).for_each_concurrent(AT_ONCE, |(number, whose)| look_at(&shared, number, whose)).await;
     }
 }
 
-async fn look_at(shared: &Shared, number: u64, whose: Whose, since: Closings) {
+async fn look_at(shared: &Shared, number: u64, whose: Whose) {
     let Some(handle) = whose.handle.map(Handle::stored) else { return };
     match shared.edge.sessions.standing(&whose.keys, &handle).await {
-        Ok(Standing::Stands { key, user, until }) if user == whose.user => shared.tunnels.confirm(number, key, until, since),
+        Ok(Standing::Stands { key, user, until }) if user == whose.user => shared.tunnels.confirm(number, key, until),
         Ok(Standing::Stands { .. } | Standing::Over) => shared.tunnels.close_one(number),
         // The store is down: nobody is signed out by that.
         Err(_) => shared.tunnels.doubt_one(number),

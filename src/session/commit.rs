@@ -307,7 +307,10 @@ impl Sessions {
         record.updated_at = Some(now);
         record.expires_at = lifecycle.expires_at(&record, now);
         let user = self.user_of(&record);
-        record.credential = record.credential.filter(|_| user == record.user);
+        if user != record.user {
+            // Both are of the one who was signed in before a Node app signed in this one.
+            (record.credential, record.epoch) = (None, None);
+        }
         record.user = user;
         record.revision += 1;
         record.last_write = Some(WriteToken(hex(&mark)));

@@ -46,6 +46,29 @@ async fn an_operator_lists_shows_and_ends_sessions_and_never_sees_what_they_hold
 }
 
 #[tokio::test]
+async fn what_cannot_be_done_is_told_in_json() {
+    let app = App::start().await;
+    let proxy = proxy(&app).await;
+
+    for (method, path, status) in [
+        ("GET", "/nowhere", 404),
+        ("GET", "/sessions/none", 404),
+        ("GET", "/sessions", 400),
+        ("GET", "/sessions/%ff", 400),
+        ("DELETE", "/sessions/%ff", 400),
+        ("DELETE", "/users/%ff/sessions", 400),
+        ("POST", "/sessions", 405),
+        ("PUT", "/stats", 405),
+    ] {
+        let page = ask(&proxy, method, path, &[BEARER]).await;
+        assert_eq!((page.status, page.header("content-type")), (status, Some("application/json")), "{method} {path}");
+        assert!(page.json()["error"].is_string(), "{method} {path}: {}", page.text());
+    }
+    let page = ask(&proxy, "GET", "/sessions?user=ada&cursor=%ff%00%7b%22%24gt%22%3a1%7d", &[BEARER]).await;
+    assert_eq!((page.status, handles(&page.json()).len()), (200, 0), "a cursor is text, whatever it holds");
+}
+
+#[tokio::test]
 async fn a_long_list_goes_on_where_the_last_page_ended() {
     let app = App::start().await;
     let proxy = proxy(&app).await;

@@ -99,6 +99,20 @@ async fn who_is_signed_in_by_a_node_app_later_has_proven_nothing() {
 }
 
 #[tokio::test]
+async fn who_is_signed_in_by_a_node_app_later_is_renewed_whatever_was_ended_before() {
+    let bench = Bench::with(by_field("who"));
+    let ours = bench.begin(login("alice")).await;
+    bench.sessions.end_user("bob").await.unwrap();
+    let record = Record { data: data(r#"{"who":"bob"}"#), ..bench.stored(&ours).await.unwrap() };
+    let id = SessionId::generate(&OsEntropy);
+    bench.store.create(&SessionKey::of(&id, IdHash::Sha256), Arc::new(record)).await.unwrap();
+
+    let renewed = bench.send(&bench.sessions.keyring().sign(&id), renew()).await;
+
+    assert_eq!((renewed.event, bench.see(&cookie_in(&renewed).unwrap()).await.user()), (Event::Renewed, Some("bob")));
+}
+
+#[tokio::test]
 async fn what_comes_along_at_login_depends_on_who_was_there() {
     for (before, user, kept) in [
         (None, "alice", r#"{"cart":1,"seen":2,"role":"x"}"#),

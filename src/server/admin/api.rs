@@ -8,6 +8,7 @@ use crate::session::Event;
 use crate::session::id::Handle;
 use crate::session::store::StoreError;
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
@@ -19,6 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type Desk = State<Arc<Office>>;
+
+/// A name in the path; `Err` if it is no text.
+type Named = Result<Path<String>, PathRejection>;
 
 /// The paths of the API.
 pub fn routes(office: &Arc<Office>) -> Router<Arc<Office>> {
@@ -88,7 +92,8 @@ async fn list(State(office): Desk, RawQuery(query): RawQuery) -> Response {
     }
 }
 
-async fn show(State(office): Desk, Path(handle): Path<String>) -> Response {
+async fn show(State(office): Desk, named: Named) -> Response {
+    let Ok(Path(handle)) = named else { return no_text() };
     match office.sessions.find(&Handle::stored(handle)).await {
         Ok(Some(device)) => said(StatusCode::OK, &shown::session(&device)),
         Ok(None) => no_such_session(),
@@ -96,14 +101,16 @@ async fn show(State(office): Desk, Path(handle): Path<String>) -> Response {
     }
 }
 
-async fn end(State(office): Desk, Path(handle): Path<String>) -> Response {
+async fn end(State(office): Desk, named: Named) -> Response {
+    let Ok(Path(handle)) = named else { return no_text() };
     match office.sessions.end_handle(&Handle::stored(handle)).await {
         Ok(event) => ended(event),
         Err(error) => refused(&error),
     }
 }
 
-async fn end_user(State(office): Desk, Path(user): Path<String>) -> Response {
+async fn end_user(State(office): Desk, named: Named) -> Response {
+    let Ok(Path(user)) = named else { return no_text() };
     tracing::info!(user, "an operator ends the sessions of a user");
     match office.sessions.end_user(&user).await {
         Ok(event) => ended(event),
@@ -150,6 +157,10 @@ fn ended(event: Event) -> Response {
         Event::EndUnconfirmed => said(StatusCode::ACCEPTED, &json!({ "ended": "unconfirmed" })),
         _ => said(StatusCode::OK, &json!({ "ended": true })),
     }
+}
+
+fn no_text() -> Response {
+    said(StatusCode::BAD_REQUEST, &json!({ "error": "the name in the path is no UTF-8" }))
 }
 
 fn no_such_session() -> Response {

@@ -64,7 +64,9 @@ impl Office {
 pub async fn serve(listener: TcpListener, office: Office) -> io::Result<()> {
     let office = Arc::new(office);
     let nothing = || async { api::said(StatusCode::NOT_FOUND, &serde_json::json!({ "error": "there is no such page" })) };
-    let router = Router::new().merge(api::routes(&office)).merge(console::routes(&office)).fallback(nothing).with_state(office.clone());
+    let not_so = || async { api::said(StatusCode::METHOD_NOT_ALLOWED, &serde_json::json!({ "error": "not by this method" })) };
+    let pages = Router::new().merge(api::routes(&office)).merge(console::routes(&office));
+    let router = pages.fallback(nothing).method_not_allowed_fallback(not_so).with_state(office.clone());
     tokio::select! {
         served = axum::serve(listener, router).into_future() => served,
         () = office.hour.keep(|| office.totals()) => Ok(()),
