@@ -100,6 +100,7 @@ impl Sessions {
         Outcome::of(cookie, event)
     }
 
+    /// Boxes all that is rare: the task of a plain change is moved about, and would be twice as large.
     async fn write(self: &Arc<Self>, visitor: Visitor, mut changes: Changes, at: &Circumstances) -> Committed {
         if changes.max_age.is_some_and(|length| length.is_zero()) {
             changes.end = changes.end.or(Some(End::This));
@@ -115,11 +116,11 @@ impl Sessions {
             }
         }
         if let Some(end) = changes.end {
-            return self.end_to_the_last(&visitor, end, at.secure).await;
+            return Box::pin(self.end_to_the_last(&visitor, end, at.secure)).await;
         }
         let outcome = match visitor {
             Visitor::Known(session) => self.change(Arc::unwrap_or_clone(session), &changes, at).await?,
-            Visitor::Stranger | Visitor::Lapsed(_) => self.begin(&changes, at).await?,
+            Visitor::Stranger | Visitor::Lapsed(_) => Box::pin(self.begin(&changes, at)).await?,
             Visitor::Unreachable { error, .. } if !changes.is_empty() => return Err(error),
             Visitor::Unreachable { .. } => Outcome::quiet(Event::None),
         };
@@ -161,7 +162,7 @@ impl Sessions {
             }
             if self.is_ended_here(&session) {
                 return match &changes.login {
-                    Some(_) => self.begin(changes, at).await,
+                    Some(_) => Box::pin(self.begin(changes, at)).await,
                     None => Ok(Outcome::quiet(Event::Dropped(Dropped::Gone))),
                 };
             }
@@ -178,9 +179,9 @@ impl Sessions {
                 return Ok(Outcome::quiet(Event::Dropped(Dropped::TooLarge)));
             }
             let swap = if logs_in {
-                self.log_in(&session, changes, user.as_deref(), at, now).await?
+                Box::pin(self.log_in(&session, changes, user.as_deref(), at, now)).await?
             } else if changes.renew {
-                self.renew(&session, record, at, now).await?
+                Box::pin(self.renew(&session, record, at, now)).await?
             } else {
                 self.change_in_place(&session, record, at, now).await?
             };

@@ -49,12 +49,12 @@ impl Sessions {
         let shared = Arc::new(record.clone());
         let first = self.store.update(&session.key, &session.version, shared, now).await;
         self.flights.forget(&session.key);
-        let read_back = self.read_back(session, record, successor, now);
+        let read_back = || Box::pin(self.read_back(session, record, successor, now));
         match first {
             Ok(Updated::Done) => Ok(Swap::Done),
-            Ok(Updated::Gone) => Ok(read_back.await.unwrap_or(Swap::Gone)),
-            Ok(Updated::Stale) => read_back.await,
-            Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => Ok(match read_back.await {
+            Ok(Updated::Gone) => Ok(read_back().await.unwrap_or(Swap::Gone)),
+            Ok(Updated::Stale) => read_back().await,
+            Err(error @ StoreError::Unavailable { applied: Applied::Unknown, .. }) => Ok(match read_back().await {
                 // More than one write came, and this may have been one of them: made again, it would undo what came after it.
                 Ok(Swap::Stale(found)) if found.key == session.key && found.record.revision > record.revision => {
                     Swap::Unknown(Arc::new(error))
