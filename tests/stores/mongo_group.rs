@@ -8,7 +8,7 @@ use cloakroom::session::record::Record;
 use cloakroom::session::store::mongo::{Format, MongoSettings, MongoStore};
 use cloakroom::session::store::{Applied, Found, SessionStore, StoreError, Updated, Version};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// In every command that changes sessions, and in no other.
@@ -186,6 +186,27 @@ async fn changes_that_are_held_up_hold_up_no_others() {
 
     let done = answers.iter().filter(|(_, answer)| matches!(answer, Ok(Updated::Done))).count();
     assert_eq!((done, unavailable(&answers, Applied::Unknown)), (MANY - 2, 2), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_hang_leave_connections_to_reads() {
+    let mongod = Mongod::start().unwrap();
+    let scene = Scene::with(&mongod, Duration::from_secs(2), "?maxPoolSize=4").await;
+    mongod.hold_up_updates(1000, Duration::from_secs(8)).await;
+
+    let answers = scene
+        .change_all(async |relay| {
+            relay.until_noted(1).await;
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_secs(1) {
+                loaded(scene.store.as_ref(), "s0").await;
+            }
+        })
+        .await;
+    // Nobody waits for them any more, and they still hang.
+    loaded(scene.store.as_ref(), "s0").await;
+
+    assert_eq!((unavailable(&answers, Applied::Unknown), unavailable(&answers, Applied::No)), (2, MANY - 2), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

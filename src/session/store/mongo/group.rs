@@ -3,8 +3,8 @@
 //! A command costs the driver, MongoDB and its journal hardly less for one change than for thirty. So at most [`LANES`] commands are under
 //! way: a change that finds a free lane leaves at once and alone, the others with the next command. Each is a compare-and-swap of its own,
 //! is waited for until its own deadline, and fails for no other's sake. What holds one up (a shard that hangs, a connection that is dead)
-//! holds up those of its command at most: when a command takes long, changes travel alone for a while, as many at a time as there are
-//! connections.
+//! holds up those of its command at most: when a command takes long, changes travel alone for a while, over as many connections as changes may
+//! use. Commands that nobody waits for any more count too, so that reads always find connections that are free.
 
 use super::super::{Applied, Operation};
 use super::errors;
@@ -19,7 +19,7 @@ use std::error::Error;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Commands under way at most. More make each smaller, and so dearer; one alone would let a connection that hangs hold up everybody.
@@ -53,6 +53,9 @@ pub struct Groups {
     collection: String,
     /// How long a change is waited for.
     limit: Duration,
+    /// One for each connection that changes may use; a command keeps its place until the server has answered, whoever still waits.
+    places: Arc<Semaphore>,
+    most_places: usize,
     state: Mutex<State>,
 }
 
@@ -76,7 +79,9 @@ struct Waiting {
 
 impl Groups {
     pub fn new(connection: Arc<Connection>, database: String, collection: String, limit: Duration) -> Arc<Self> {
-        Arc::new(Groups { connection, database, collection, limit, state: Mutex::default() })
+        let most_places = (connection.width() / 2).max(1);
+        let places = Arc::new(Semaphore::new(most_places));
+        Arc::new(Groups { connection, database, collection, limit, places, most_places, state: Mutex::default() })
     }
 
     /// Makes the change, with others if there are any.
@@ -113,7 +118,7 @@ impl Groups {
     }
 
     fn most_lanes(&self, state: &State) -> usize {
-        if state.is_apart() { self.connection.width() } else { LANES }
+        if state.is_apart() { self.most_places } else { LANES }
     }
 
     /// Leaves the queue; `false`: too late, it is under way.
@@ -126,11 +131,13 @@ impl Groups {
     /// One lane: command after command until nobody waits.
     async fn drive(self: Arc<Self>) {
         let _lane = Lane(self.clone());
-        while let Some(group) = self.next_group() {
+        while let Ok(place) = self.places.clone().acquire_owned().await
+            && let Some(group) = self.next_group()
+        {
             let (statements, rest): (Vec<_>, Vec<_>) =
                 group.into_iter().map(|waiting| (waiting.statement, (waiting.subject, waiting.answer))).unzip();
             let (subjects, answers): (Vec<_>, Vec<_>) = rest.into_iter().unzip();
-            let mut sent = pin!(self.send(statements, subjects));
+            let mut sent = pin!(self.send(place, statements, subjects));
             let made = match timeout(self.limit / SLOW, &mut sent).await {
                 Ok(made) => made,
                 Err(_) => {
@@ -179,11 +186,14 @@ impl Groups {
     }
 
     /// One command, and what it did to each.
-    async fn send(&self, statements: Vec<RawDocumentBuf>, subjects: Vec<Subject>) -> Vec<Answer> {
+    async fn send(&self, place: OwnedSemaphorePermit, statements: Vec<RawDocumentBuf>, subjects: Vec<Subject>) -> Vec<Answer> {
         let all: Vec<Operation> = subjects.iter().map(|subject| subject.during).collect();
         let command = command(&self.collection, statements);
         let (database, collection) = (self.database.clone(), self.collection.clone());
-        let operation = move |client: Client| async move { Ok(carry_out(client.database(&database), collection, command, subjects).await) };
+        let operation = move |client: Client| async move {
+            let _place = place;
+            Ok(carry_out(client.database(&database), collection, command, subjects).await)
+        };
         let nobody = |applied, source: Arc<dyn Error + Send + Sync>| {
             let failed = |during: &Operation| Err(errors::unavailable(*during, applied, Arc::clone(&source)));
             all.iter().map(failed).collect()
