@@ -121,10 +121,10 @@ async fn what_one_proxy_ends_or_changes_the_others_see_in_well_under_a_second() 
     let settled = here.store.load_settled(&key("changed"), NOW).await.unwrap();
     assert!(matches!(&settled, Found::Live(record, _) if **record == next), "{settled:?}");
     assert_eq!(loaded(there.store.as_ref(), "changed").await.0, next);
-    let (handle, user) = (record().handle, |user: &str| Some(user.to_owned()));
-    assert_eq!(news.recv().await, Ok(News::Changed { key: key("changed"), handle: handle.clone(), user: user("ada") }));
-    assert_eq!(news.recv().await, Ok(News::Ended { key: key("ended"), handle: handle.clone(), user: user("ada") }));
-    assert_eq!(news.recv().await, Ok(News::Ended { key: key("of user"), handle, user: user("bob") }));
+    let handle = record().handle;
+    assert_eq!(news.recv().await, Ok(News::Changed { key: key("changed"), handle: handle.clone() }));
+    assert_eq!(news.recv().await, Ok(News::Ended { key: key("ended"), handle: handle.clone() }));
+    assert_eq!(news.recv().await, Ok(News::Ended { key: key("of user"), handle }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,14 +35,14 @@ pub(super) async fn listen(shared: Arc<Shared>, mut news: Receiver<News>) {
     let tunnels = &shared.tunnels;
     loop {
         match news.recv().await {
-            Ok(News::Ended { key, handle, user: _ }) => {
+            Ok(News::Ended { key, handle }) => {
                 tunnels.close(Name::Key(key));
                 if let Some(handle) = handle {
                     tunnels.close(Name::Session(handle.as_str().to_owned()));
                 }
             }
             Ok(News::UserEnded { user }) => tunnels.close(Name::User(user)),
-            Ok(News::Changed { key, handle, user: _ }) => {
+            Ok(News::Changed { key, handle }) => {
                 let by_handle = handle.is_some_and(|handle| tunnels.doubt(&Name::Session(handle.as_str().to_owned())));
                 if tunnels.doubt(&Name::Key(key)) || by_handle {
                     shared.doubts.notify_one();

@@ -121,7 +121,7 @@ impl Sessions {
         let buried = self.bury(&mut grave, seen).await;
         // Told even if the store refuses: from now on this proxy lets the session in no more.
         for key in &grave.path {
-            self.ends.tell(News::Ended { key: key.clone(), handle: grave.handle.clone(), user: None });
+            self.ends.tell(News::Ended { key: key.clone(), handle: grave.handle.clone() });
         }
         if let Err(error) = buried {
             tracing::error!(error = chain(&error), "{UNCONFIRMED}");

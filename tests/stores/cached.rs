@@ -725,7 +725,7 @@ async fn when_changes_may_have_been_missed_nothing_cached_is_told() {
 async fn ends_are_passed_on_with_the_handle_wherever_they_happen() {
     let scene = Scene::new();
     let mut news = scene.cached.shelf().news();
-    let ended = |name: &str| News::Ended { key: key(name), handle: record().handle, user: Some("ada".to_owned()) };
+    let ended = |name: &str| News::Ended { key: key(name), handle: record().handle };
     for name in ["here", "elsewhere", "dead"] {
         created(scene.cached.as_ref(), name, record()).await;
     }

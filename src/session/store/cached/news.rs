@@ -49,12 +49,12 @@ impl Change {
 /// What has become of sessions. Whoever misses some, because too many came at once, looks at everything, as after a [`News::Gap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The session is over. Handle and user are told if its record was cached.
-    Ended { key: SessionKey, handle: Option<Handle>, user: Option<String> },
+    /// The session is over. Its handle is told if its record was cached.
+    Ended { key: SessionKey, handle: Option<Handle> },
     /// All sessions of the user are over.
     UserEnded { user: String },
     /// Somebody else changed the session, or removed what may have been it, or a pointer to it.
-    Changed { key: SessionKey, handle: Option<Handle>, user: Option<String> },
+    Changed { key: SessionKey, handle: Option<Handle> },
     /// There may have been more news.
     Gap,
 }

@@ -7,14 +7,14 @@
 use super::super::health::CacheHealth;
 use super::super::{Found, Version, Whose};
 use super::CacheSettings;
-use super::desk::{Desk, Opened, Slot};
+use super::desk::{Desk, Slot};
 use super::filed::Filed;
 use super::news::{Change, News};
 use super::stream::Stream;
 use super::ticket::{Burying, Reading, Ticket, Writing};
 use super::weight::Scale;
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::session::id::{Handle, SessionKey};
+use crate::session::id::SessionKey;
 use crate::session::record::{Client, Record, WriteToken};
 use quick_cache::sync::Cache;
 use std::hash::{BuildHasher as _, RandomState};
@@ -211,8 +211,8 @@ impl Shelf {
         } else if change.is_end(now) {
             self.tell_end(key, known);
         } else {
-            let (handle, user) = names(known.and_then(|slot| slot.read()));
-            self.tell(News::Changed { key: key.clone(), handle, user });
+            let handle = known.and_then(|slot| slot.read()).and_then(|(record, _)| record.handle.clone());
+            self.tell(News::Changed { key: key.clone(), handle });
         }
     }
 
@@ -220,8 +220,8 @@ impl Shelf {
     pub(super) fn tell_end(&self, key: &SessionKey, known: Option<Arc<Slot>>) {
         let known = known.and_then(|slot| slot.read());
         if known.as_ref().is_none_or(|(record, _)| record.moved.is_none()) {
-            let (handle, user) = names(known);
-            self.tell(News::Ended { key: key.clone(), handle, user });
+            let handle = known.and_then(|(record, _)| record.handle.clone());
+            self.tell(News::Ended { key: key.clone(), handle });
         }
     }
 
@@ -229,7 +229,7 @@ impl Shelf {
     pub(super) fn tell_removal(&self, key: &SessionKey, known: Option<Arc<Slot>>) {
         match known {
             Some(_) => self.tell_end(key, known),
-            None => self.tell(News::Changed { key: key.clone(), handle: None, user: None }),
+            None => self.tell(News::Changed { key: key.clone(), handle: None }),
         }
     }
 
@@ -363,8 +363,4 @@ fn is_shorter(expires_at: Option<Timestamp>, slot: &Slot) -> bool {
 fn is_later(updated_at: Option<Timestamp>, slot: &Slot) -> bool {
     let known = slot.read().and_then(|(record, _)| record.updated_at);
     updated_at.is_none_or(|told| known.is_none_or(|known| told > known))
-}
-
-fn names(known: Option<Opened>) -> (Option<Handle>, Option<String>) {
-    known.map_or((None, None), |(record, _)| (record.handle.clone(), record.user.clone()))
 }
