@@ -28,6 +28,8 @@ struct Waiting {
 
 impl Waiting {
     fn put(&mut self, key: &SessionKey, handle: Option<Handle>) {
+        // Whoever ends it again may know less of it.
+        let handle = handle.or_else(|| self.keys.get(key).cloned().flatten());
         self.take(key);
         if let Some(handle) = &handle {
             *self.handles.entry(handle.clone()).or_default() += 1;
@@ -110,5 +112,22 @@ impl Ended {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_knows_no_handle_forgets_none() {
+        let (ended, handle) = (Ended::default(), Handle::stored("h".to_owned()));
+        let [old, new] = ["old", "new"].map(|name| SessionKey::stored(name.to_owned()));
+
+        for known in [Some(handle.clone()), None] {
+            ended.insert(&Unconfirmed::Session(old.clone(), known, Lapse::Ended));
+        }
+
+        assert!(ended.covers(&new, Some(&handle)), "also under the id that a renewal gave it");
     }
 }
