@@ -122,12 +122,9 @@ async fn an_unreadable_record_is_told_and_kept() {
     assert!(store.remove(&key("k")).await.unwrap());
 }
 
-/// A process that another test kills: it changes records and prints each change that was acknowledged.
-#[tokio::test]
-#[ignore = "the other half of the next test"]
-async fn crash_child() {
-    let Some(path) = std::env::var_os(CHILD) else { return };
-    let store = Arc::new(EmbeddedStore::open(Path::new(&path), LIMITS).unwrap());
+/// What the process does that the next test kills: it changes records and prints each change that was acknowledged.
+async fn change_until_killed(path: &Path) {
+    let store = Arc::new(EmbeddedStore::open(path, LIMITS).unwrap());
     let writers = (0..4).map(|writer| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -150,12 +147,15 @@ async fn crash_child() {
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
+    if let Some(path) = std::env::var_os(CHILD) {
+        return change_until_killed(Path::new(&path)).await;
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cloakroom.db");
     let mut acknowledged: HashMap<String, u64> = HashMap::new();
     for cycle in 0..15_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "embedded_only::crash_child", "--ignored", "--nocapture", "--quiet"])
+            .args(["--exact", "embedded_only::nothing_acknowledged_is_lost_when_the_process_is_killed", "--nocapture", "--quiet"])
             .env(CHILD, &path)
             .stdout(Stdio::piped())
             .spawn()

@@ -59,6 +59,16 @@ impl Scene {
         answers
     }
 
+    /// The first has left, and its answer does not come until the others wait, who can but wait.
+    async fn change_all_together(&self) -> Answers {
+        self.relay.set(Traffic::Mute);
+        let release = async |relay: &Relay| {
+            relay.until_noted(1).await;
+            relay.release();
+        };
+        self.change_all(release).await
+    }
+
     async fn is_changed(&self, number: usize) -> bool {
         self.is_changed_in(&self.store, number).await
     }
@@ -84,15 +94,8 @@ fn second(first: &Record, number: usize) -> Record {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_that_wait_travel_in_one_command() {
     let scene = Scene::new(Duration::from_secs(30)).await;
-    scene.relay.set(Traffic::Mute);
 
-    let answers = scene
-        .change_all(async |relay| {
-            // One has left, whose answer does not come; the others can but wait.
-            relay.until_noted(1).await;
-            relay.release();
-        })
-        .await;
+    let answers = scene.change_all_together().await;
 
     assert!(answers.iter().all(|(_, answer)| matches!(answer, Ok(Updated::Done))), "{answers:?}");
     assert!(scene.relay.noted() < MANY / 2, "{} commands for {MANY} changes", scene.relay.noted());
@@ -113,14 +116,8 @@ async fn of_changes_that_travel_together_each_has_an_outcome_of_its_own() {
             _ => {}
         }
     }
-    scene.relay.set(Traffic::Mute);
 
-    let answers = scene
-        .change_all(async |relay| {
-            relay.until_noted(1).await;
-            relay.release();
-        })
-        .await;
+    let answers = scene.change_all_together().await;
 
     let told: Vec<Updated> = answers.into_iter().map(|(_, answer)| answer.unwrap()).collect();
     let due = (0..MANY).map(|number| [Updated::Stale, Updated::Gone, Updated::Done][number % 3].clone());

@@ -151,7 +151,8 @@ pub fn remove(db: &Connection, key: &SessionKey) -> rusqlite::Result<bool> {
     db.prepare_cached("DELETE FROM sessions WHERE key = ?1")?.execute([key.as_str()]).map(|rows| rows > 0)
 }
 
-/// Buries some of those that are to go whose row ids are greater than `after`, the first ones first; which. Fewer than [`GRAVES`]: no more are there.
+/// Buries some of those that are to go whose row ids are greater than `after`, the first ones first; which. Fewer than [`GRAVES`]: no more
+/// are there.
 pub fn bury(db: &Connection, whose: &Whose, tombstone: &Tombstone, after: i64) -> rusqlite::Result<Vec<i64>> {
     let bound: Option<&dyn rusqlite::ToSql> = match whose {
         Whose::User(user) => Some(user),
