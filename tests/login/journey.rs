@@ -144,24 +144,6 @@ async fn the_operators_look_is_in_a_sheet_that_a_browser_may_keep() {
 }
 
 #[tokio::test]
-async fn when_too_many_sign_in_at_once_the_last_are_told_when_to_come_back() {
-    let bench = Bench::new().await;
-    let mut first = Guest::default();
-    let form = bench.get(&mut first, "/login").await;
-    // More than may hash, at most one for each core, and wait.
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut guests = vec![first; cores + 40];
-
-    let tries = guests.iter_mut().map(|guest| bench.fill(guest, &form, &[("username", "alice"), ("password", PASSWORD)]));
-    let answers = futures_util::future::join_all(tries).await;
-
-    let late: Vec<_> = answers.iter().filter(|answer| answer.status != 303).collect();
-    assert!(!late.is_empty() && late.len() < answers.len(), "{} of {}", late.len(), answers.len());
-    assert!(late.iter().all(|answer| (answer.status, answer.header("retry-after")) == (503, Some("2"))));
-    assert!(late.iter().all(|answer| answer.field("username").as_deref() == Some("alice")), "the form is shown again");
-}
-
-#[tokio::test]
 async fn a_login_leads_nowhere_but_to_a_page_of_this_site() {
     let bench = Bench::new().await;
     let wanted = |case: &cases::Case| case.raw.rsplit_once("return_to=").map(|(_, value)| value.to_owned());
